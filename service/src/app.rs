@@ -1,0 +1,229 @@
+//! The service as a whole: built from a configuration, run until it is told to stop.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use telemetry::logs::{LogControl, LogStats};
+use telemetry::metrics::{BuildInfo, Metrics};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use crate::auth::keys::Keys;
+use crate::auth::passwords::Passwords;
+use crate::auth::tokens::Tokens;
+use crate::clock::Clock;
+use crate::config::{Config, LimitsConfig};
+use crate::http::cursor::Cursors;
+use crate::http::rate_limit::RateLimit;
+use crate::http::routes::ROUTES;
+use crate::http::{admin, routes, serve};
+use crate::store::{Db, Operation, migrate};
+use crate::{secret, store};
+
+/// What every request can reach.
+pub struct AppState {
+    /// The database.
+    pub db: Db,
+    /// The time of day.
+    pub clock: Clock,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
+    /// Access and refresh tokens.
+    pub tokens: Tokens,
+    /// Password hashing.
+    pub passwords: Passwords,
+    /// Where pages start.
+    pub cursors: Cursors,
+    /// Requests of one user.
+    pub principal_rate: RateLimit,
+    /// Requests to auth routes from one address.
+    pub address_rate: RateLimit,
+    /// Requests that may be handled at once.
+    pub in_flight: Semaphore,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// Entries of `X-Forwarded-For` to believe.
+    pub trusted_proxy_hops: usize,
+    /// The last look at the database.
+    pub readiness: admin::Readiness,
+    /// Set when the service begins to stop.
+    pub draining: AtomicBool,
+    /// Changes the log level; absent where logging is not ours.
+    pub log_control: Option<LogControl>,
+}
+
+/// The service, with its listeners bound.
+pub struct App {
+    state: Arc<AppState>,
+    api: TcpListener,
+    admin: TcpListener,
+    api_router: axum::Router,
+    limits: LimitsConfig,
+}
+
+/// Which build this is.
+pub const BUILD: BuildInfo = BuildInfo {
+    version: env!("CARGO_PKG_VERSION"),
+    revision: match option_env!("GIT_REVISION") {
+        Some(revision) => revision,
+        None => "unknown",
+    },
+};
+
+impl App {
+    /// Opens the database, applies migrations where it should, and binds the listeners.
+    pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
+        App::build_with_logs(config, clock, None).await
+    }
+
+    /// The same, with the process's own logging to show and change.
+    pub async fn build_with_logs(
+        config: Config,
+        clock: Clock,
+        logs: Option<(LogControl, Arc<LogStats>)>,
+    ) -> anyhow::Result<App> {
+        let url = config.database.url.expose();
+        if config.database.auto_migrate {
+            let report = migrate::run(url, migrate::Command::Up).await.context("the migrations could not be applied")?;
+            for version in report.changed {
+                tracing::info!(event = "migrated", version, "a migration was applied");
+            }
+        }
+        let metrics = Metrics::new(ROUTES, Operation::NAMES, BUILD);
+        let log_control = logs.map(|(control, stats)| {
+            metrics.attach_logs(stats);
+            control
+        });
+        let jwt_secret = match config.auth.jwt_secret {
+            Some(secret) => secret,
+            None => secret::beside(url)?,
+        };
+        let previous = config.auth.jwt_secret_previous.as_ref();
+        let limits = config.limits;
+        let state = Arc::new(AppState {
+            db: store::Db::open(url, config.database.pool_size, Arc::clone(&metrics)).await?,
+            clock,
+            tokens: Tokens::new(&jwt_secret, previous),
+            passwords: Passwords::start(config.auth.argon2)?,
+            cursors: Cursors(Keys::new(&jwt_secret, previous, "cursor")),
+            principal_rate: RateLimit::new(limits.rate_limit_per_second),
+            address_rate: RateLimit::new(limits.rate_limit_per_second),
+            in_flight: Semaphore::new(limits.max_in_flight),
+            request_timeout: limits.request_timeout,
+            trusted_proxy_hops: config.listen.trusted_proxy_hops,
+            readiness: admin::Readiness::default(),
+            draining: AtomicBool::new(false),
+            log_control,
+            metrics,
+        });
+        let bind = async |variable: &str, address: SocketAddr| {
+            TcpListener::bind(address).await.with_context(|| format!("{variable}: cannot listen on {address}"))
+        };
+        Ok(App {
+            api: bind("LISTEN_ADDR", config.listen.api).await?,
+            admin: bind("ADMIN_ADDR", config.listen.admin).await?,
+            api_router: routes::router(Arc::clone(&state), &config.listen.cors_allowed_origins),
+            state,
+            limits,
+        })
+    }
+
+    /// What requests can reach, for tests that look inside.
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.state
+    }
+
+    /// Begins to serve, in tasks of its own.
+    pub fn start(self) -> Running {
+        let (begin_stop, stop_requested) = watch::channel(false);
+        let (stop_api, api_stops) = watch::channel(false);
+        let (stop_admin, admin_stops) = watch::channel(false);
+        let address = |listener: &TcpListener| {
+            listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)))
+        };
+        let (api, admin) = (address(&self.api), address(&self.admin));
+        let settings = serve::Settings {
+            max_connections: self.limits.max_connections,
+            header_timeout: self.limits.header_timeout,
+            grace: self.limits.shutdown_grace,
+            metrics: Arc::clone(&self.state.metrics),
+        };
+        let admin_settings = serve::Settings { max_connections: 100, grace: Duration::from_secs(1), ..settings.clone() };
+        let admin_router = admin::router(Arc::clone(&self.state));
+        let api_task = tokio::spawn(serve::serve(self.api, self.api_router, settings, api_stops));
+        let admin_task = tokio::spawn(serve::serve(self.admin, admin_router, admin_settings, admin_stops));
+        let upkeep = tokio::spawn(upkeep(Arc::clone(&self.state)));
+        let (state, drain_delay) = (Arc::clone(&self.state), self.limits.drain_delay);
+        let task = tokio::spawn(async move {
+            let mut stop_requested = stop_requested;
+            if stop_requested.wait_for(|stop| *stop).await.is_err() {
+                pending::<()>().await; // nobody can ask any more: serve on
+            }
+            state.draining.store(true, Ordering::Relaxed);
+            tracing::info!(event = "draining", delay_ms = drain_delay.as_millis() as u64, "not ready any more, serving on");
+            tokio::time::sleep(drain_delay).await;
+            let _ = stop_api.send(true);
+            let cut = api_task.await.unwrap_or(0);
+            // Metrics and health stay to the end.
+            let _ = stop_admin.send(true);
+            let _ = admin_task.await;
+            upkeep.abort();
+            tracing::info!(event = "stopped", connections_cut = cut as u64, "stopped");
+        });
+        Running { api, admin, state: self.state, begin_stop, task }
+    }
+}
+
+/// A serving service.
+pub struct Running {
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// Where metrics and health listen.
+    pub admin: SocketAddr,
+    state: Arc<AppState>,
+    begin_stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// What requests can reach, for tests that look inside.
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.state
+    }
+
+    /// Stops: not ready at once, serving on for the drain delay, then finishing what is in flight within the grace.
+    pub async fn stop(self) {
+        let _ = self.begin_stop.send(true);
+        let _ = self.task.await;
+    }
+}
+
+/// How often SQLite's log is folded into its file.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// How often the trash is looked through.
+const PURGE_EVERY: Duration = Duration::from_secs(3600);
+
+/// What the service does beside answering, for as long as it runs.
+async fn upkeep(state: Arc<AppState>) {
+    let mut checkpoint = tokio::time::interval(CHECKPOINT_EVERY);
+    let mut purge = tokio::time::interval(PURGE_EVERY);
+    checkpoint.reset();
+    loop {
+        let result = tokio::select! {
+            _ = checkpoint.tick() => state.db.checkpoint().await,
+            _ = purge.tick() => state.db.purge(state.clock.now()).await.map(|purged| {
+                if purged.tasks + purged.others > 0 {
+                    tracing::info!(event = "purged", tasks = purged.tasks, others = purged.others, "what had expired was removed");
+                }
+            }),
+        };
+        if let Err(error) = result {
+            tracing::warn!(event = "maintenance_failed", error = %error, "maintenance did not succeed; it is tried again");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The command line of `task-api`: each flag is the environment variable of the same name.
+
+use clap::{Parser, Subcommand};
+
+use crate::store::migrate;
+
+/// The Task API. Without a command it serves until SIGTERM or Ctrl-C.
+///
+/// Every flag can be given as the environment variable named beside it; the flag wins.
+#[derive(Debug, Parser)]
+#[command(name = "task-api", version, max_term_width = 120)]
+pub struct Args {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Address of the API
+    #[arg(long, env = "LISTEN_ADDR", default_value = "127.0.0.1:3000", global = true)]
+    pub listen_addr: String,
+    /// Address of metrics, health, readiness and log level; never behind the load balancer
+    #[arg(long, env = "ADMIN_ADDR", default_value = "127.0.0.1:9464", global = true)]
+    pub admin_addr: String,
+    /// sqlite://PATH, or postgres://USER:PASSWORD@HOST/DATABASE; for TLS ?sslmode=verify-full&sslrootcert=CA.PEM
+    #[arg(long, env = "DATABASE_URL", default_value = "sqlite://data/tasks.db", hide_env_values = true, global = true)]
+    pub database_url: String,
+    /// Connections to PostgreSQL, or readers of SQLite
+    #[arg(long, env = "DATABASE_POOL_SIZE", default_value = "8", global = true)]
+    pub database_pool_size: String,
+    /// Apply pending migrations at start [default: true on SQLite, false on PostgreSQL]
+    #[arg(long, env = "AUTO_MIGRATE", global = true)]
+    pub auto_migrate: Option<String>,
+    /// Key of access and refresh tokens, at least 32 bytes [default: made at first start beside the SQLite file; required with PostgreSQL]
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true, global = true)]
+    pub jwt_secret: Option<String>,
+    /// The key before JWT_SECRET: still accepted, so that keys can be changed without logging anybody out
+    #[arg(long, env = "JWT_SECRET_PREVIOUS", hide_env_values = true, global = true)]
+    pub jwt_secret_previous: Option<String>,
+    /// Requests per second for each principal, and for each address on auth routes; 0 is off
+    #[arg(long, env = "RATE_LIMIT_PER_SECOND", default_value = "0", global = true)]
+    pub rate_limit_per_second: String,
+    /// Milliseconds a request may take until its answer starts
+    #[arg(long, env = "REQUEST_TIMEOUT_MS", default_value = "10000", global = true)]
+    pub request_timeout_ms: String,
+    /// Milliseconds a request's header may take
+    #[arg(long, env = "HEADER_TIMEOUT_MS", default_value = "10000", global = true)]
+    pub header_timeout_ms: String,
+    /// Requests handled at once; more get 503 with Retry-After
+    #[arg(long, env = "MAX_IN_FLIGHT", default_value = "512", global = true)]
+    pub max_in_flight: String,
+    /// Connections open at once; more are closed
+    #[arg(long, env = "MAX_CONNECTIONS", default_value = "10000", global = true)]
+    pub max_connections: String,
+    /// Milliseconds that requests in flight may take to finish at SIGTERM
+    #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value = "25000", global = true)]
+    pub shutdown_grace_ms: String,
+    /// Milliseconds to serve on after SIGTERM, not ready, until the load balancer has noticed
+    #[arg(long, env = "DRAIN_DELAY_MS", default_value = "0", global = true)]
+    pub drain_delay_ms: String,
+    /// How many entries of X-Forwarded-For, from the right, to believe
+    #[arg(long, env = "TRUSTED_PROXY_HOPS", default_value = "0", global = true)]
+    pub trusted_proxy_hops: String,
+    /// Origins whose pages may call the API, separated by commas, or * for all [default: none]
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", global = true)]
+    pub cors_allowed_origins: Option<String>,
+    /// json or pretty [default: json; pretty on a terminal]
+    #[arg(long, env = "LOG_FORMAT", global = true)]
+    pub log_format: Option<String>,
+    /// Which log lines to write: a level, or target=level, separated by commas
+    #[arg(long, env = "RUST_LOG", default_value = "info", global = true)]
+    pub rust_log: String,
+    /// Name of this environment in logs
+    #[arg(long, env = "DEPLOYMENT_ENVIRONMENT", default_value = "development", global = true)]
+    pub deployment_environment: String,
+    #[command(flatten)]
+    pub(super) later: Later,
+}
+
+/// Settings of parts that this version does not have. A set one ends the start: ignoring it would be a lie.
+#[derive(Debug, clap::Args)]
+pub(super) struct Later {
+    #[arg(long, env = "REDIS_URL", hide = true, hide_env_values = true, global = true)]
+    pub(super) redis_url: Option<String>,
+    #[arg(long, env = "OIDC_ISSUER", hide = true, global = true)]
+    pub(super) oidc_issuer: Option<String>,
+    #[arg(long, env = "OIDC_CLIENT_ID", hide = true, global = true)]
+    pub(super) oidc_client_id: Option<String>,
+    #[arg(long, env = "CLOUDWATCH_LOG_GROUP", hide = true, global = true)]
+    pub(super) cloudwatch_log_group: Option<String>,
+    #[arg(long, env = "CLOUDWATCH_LOG_STREAM", hide = true, global = true)]
+    pub(super) cloudwatch_log_stream: Option<String>,
+    #[arg(long, env = "CLOUDWATCH_METRICS_NAMESPACE", hide = true, global = true)]
+    pub(super) cloudwatch_metrics_namespace: Option<String>,
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide = true, global = true)]
+    pub(super) otel_exporter_otlp_endpoint: Option<String>,
+    #[arg(long, env = "SENTRY_DSN", hide = true, hide_env_values = true, global = true)]
+    pub(super) sentry_dsn: Option<String>,
+}
+
+/// What `task-api` does beside serving.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Command {
+    /// Bring the schema up to date, take the newest migration back, or show where it stands
+    Migrate {
+        /// What to do
+        #[arg(default_value = "up")]
+        action: migrate::Command,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+}

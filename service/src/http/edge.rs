@@ -1,0 +1,283 @@
+//! The edge: what every request passes on its way in and out.
+//!
+//! The order matters. Outermost is [`observe`], so that metrics and the canonical line hold every request exactly once, also
+//! one that panicked, timed out, was shed or left. Then [`guard`], which sheds, times out and catches panics. Compression,
+//! CORS and the security headers lie inside, so that what they answer is counted too.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{self, Poll};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use telemetry::context::RequestContext;
+use telemetry::logs::{HttpRequestEvent, Outcome};
+use telemetry::metrics::{Metrics, MethodLabel, Rejection, RouteIndex, UpDownGuard};
+use telemetry::trace_context::TraceContext;
+
+use super::problem::{Cause, Kind, Problem};
+use crate::app::AppState;
+
+/// Longest URI that is looked at, in bytes.
+pub const URI_BYTES_MAX: usize = 8 * 1024;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Where a request came from, as far as that can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+/// The other end of the connection, which the listener puts into each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// How a response came about, when its status does not tell.
+#[derive(Debug, Clone, Copy)]
+struct Ended(Outcome);
+
+/// The address of the client behind `hops` proxies of ours: each of them appended the address that it saw.
+fn client_address(headers: &HeaderMap, peer: IpAddr, hops: usize) -> IpAddr {
+    if hops == 0 {
+        return peer;
+    }
+    let entries = headers.get_all(FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
+    let entries: Vec<&str> = entries.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let at = entries.len().checked_sub(hops);
+    at.and_then(|at| entries.get(at)?.parse().ok()).unwrap_or(peer)
+}
+
+/// One request's account. Settled when dropped: after the last byte of the body, or when the client has left.
+struct Account {
+    metrics: Arc<Metrics>,
+    context: Arc<RequestContext>,
+    method: MethodLabel,
+    route: RouteIndex,
+    path: String,
+    client_address: Option<IpAddr>,
+    started: Instant,
+    /// 499 until there is an answer: the client left before it.
+    status: u16,
+    outcome: Outcome,
+    bytes: u64,
+    _active: UpDownGuard,
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let duration = self.started.elapsed();
+        self.metrics.http_request(self.method, self.route, self.status, duration);
+        let event = HttpRequestEvent {
+            method: self.method.as_str(),
+            route: self.metrics.route(self.route),
+            path: &self.path,
+            status: self.status,
+            duration,
+            db_time: self.context.database_time(),
+            db_queries: self.context.database_queries(),
+            user_id: self.context.user_id(),
+            client_address: self.client_address,
+            bytes: self.bytes,
+            outcome: self.outcome,
+        };
+        Arc::clone(&self.context).sync_scope(|| event.emit());
+    }
+}
+
+/// The body of a response, which keeps its request's account open until it ends.
+struct Accounted {
+    body: Body,
+    account: Account,
+    ended: bool,
+}
+
+impl http_body::Body for Accounted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.account.bytes += bytes;
+                self.ended |= self.body.is_end_stream();
+            }
+            Poll::Ready(_) => self.ended = true,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Accounted {
+    fn drop(&mut self) {
+        if !self.ended && !http_body::Body::is_end_stream(&self.body) && self.account.method.as_str() != "HEAD" {
+            self.account.outcome = Outcome::Abandoned;
+        }
+    }
+}
+
+/// Measures and logs each request once, and gives each response its ids.
+pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let request_id = RequestContext::request_id_from_header(headers.get(REQUEST_ID));
+    let context = RequestContext::new(request_id, TraceContext::from_headers(headers));
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let client_address = peer.map(|peer| client_address(headers, peer, state.trusted_proxy_hops));
+    let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let mut account = Account {
+        method: MethodLabel::from(request.method()),
+        route: template.map_or(RouteIndex::UNMATCHED, |template| state.metrics.route_index(template)),
+        path: request.uri().path().to_owned(),
+        client_address,
+        started: Instant::now(),
+        status: 499,
+        outcome: Outcome::Abandoned,
+        bytes: 0,
+        _active: state.metrics.active_requests(),
+        metrics: Arc::clone(&state.metrics),
+        context: Arc::clone(&context),
+    };
+    if let Some(address) = client_address {
+        request.extensions_mut().insert(ClientAddress(address));
+    }
+    let mut response = Arc::clone(&context).scope(next.run(request)).await;
+    account.status = response.status().as_u16();
+    account.outcome = response.extensions().get::<Ended>().map_or(Outcome::Answered, |ended| ended.0);
+    if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
+        let cause = cause.as_str();
+        Arc::clone(&context).sync_scope(|| {
+            if account.status == 500 {
+                tracing::error!(event = "request_failed", cause, "a request failed");
+            } else {
+                tracing::warn!(event = "request_refused", cause, "a request could not be served now");
+            }
+        });
+    }
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&context.request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(TRACEPARENT, context.trace.traceparent());
+    if state.draining.load(Ordering::Relaxed) {
+        // The client comes back on another connection, and so to another instance.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Body::new(Accounted { body, account, ended: false }))
+}
+
+/// Sheds what is too much, ends what takes too long, and answers for what panics.
+pub async fn guard(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    if request.uri().path().len() + request.uri().query().map_or(0, str::len) > URI_BYTES_MAX {
+        state.metrics.rejected(Rejection::UriTooLong);
+        let detail = format!("a URI takes up to {URI_BYTES_MAX} bytes");
+        return ended(Problem::new(Kind::UriTooLong, detail), Outcome::Rejected);
+    }
+    // Health and readiness are answered in any overload: a busy instance must not look like a dead one.
+    let is_probe = matches!(request.uri().path(), "/health" | "/ready");
+    let permit = if is_probe { None } else { state.in_flight.try_acquire().ok() };
+    if permit.is_none() && !is_probe {
+        state.metrics.rejected(Rejection::InFlightLimit);
+        let problem = Problem::new(Kind::Overloaded, "too many requests are being handled").retry_after(1);
+        return ended(problem, Outcome::Rejected);
+    }
+    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(state.request_timeout, work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => {
+            state.metrics.panic();
+            // The panic's own text goes nowhere: it may quote anything. The hook has logged where it was.
+            drop(panic);
+            ended(Problem::internal().because("a handler panicked"), Outcome::Panicked)
+        }
+        Err(_) => {
+            state.metrics.rejected(Rejection::Timeout);
+            let problem = Problem::new(Kind::Timeout, "the request was given up").retry_after(1);
+            ended(problem, Outcome::TimedOut)
+        }
+    }
+}
+
+fn ended(problem: Problem, outcome: Outcome) -> Response {
+    let mut response = problem.into_response();
+    response.extensions_mut().insert(Ended(outcome));
+    response
+}
+
+/// Accounts for a request that never became one: its header could not be parsed, so no route and no handler saw it.
+pub fn account_malformed(metrics: &Metrics, peer: IpAddr, status: StatusCode, duration: Duration) {
+    metrics.rejected(Rejection::Malformed);
+    metrics.http_request(MethodLabel::OTHER, RouteIndex::UNMATCHED, status.as_u16(), duration);
+    let context = RequestContext::new(RequestContext::request_id_from_header(None), TraceContext::new_root());
+    let event = HttpRequestEvent {
+        method: MethodLabel::OTHER.as_str(),
+        route: metrics.route(RouteIndex::UNMATCHED),
+        path: "",
+        status: status.as_u16(),
+        duration,
+        db_time: Duration::ZERO,
+        db_queries: 0,
+        user_id: None,
+        client_address: Some(peer),
+        bytes: 0,
+        outcome: Outcome::Rejected,
+    };
+    context.sync_scope(|| event.emit());
+}
+
+/// Headers that keep browsers from doing more with an answer than showing it.
+pub async fn security_headers(mut response: Response) -> Response {
+    const HEADERS: [(HeaderName, &str); 4] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::CACHE_CONTROL, "private, no-cache"),
+    ];
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_our_own_proxies_appended_is_believed() {
+        let peer: IpAddr = "10.0.0.9".parse().unwrap();
+        let address = |forwarded: &[&'static str], hops| {
+            let headers = forwarded.iter().map(|value| (FORWARDED_FOR, HeaderValue::from_static(value))).collect();
+            client_address(&headers, peer, hops).to_string()
+        };
+        assert_eq!(address(&["1.1.1.1"], 0), "10.0.0.9");
+        assert_eq!(address(&["6.6.6.6, 1.1.1.1"], 1), "1.1.1.1");
+        assert_eq!(address(&["6.6.6.6", "1.1.1.1, 2.2.2.2"], 2), "1.1.1.1");
+        assert_eq!(address(&["1.1.1.1"], 2), "10.0.0.9");
+        assert_eq!(address(&["nonsense"], 1), "10.0.0.9");
+        assert_eq!(address(&[], 1), "10.0.0.9");
+    }
+}

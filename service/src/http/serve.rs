@@ -1,0 +1,244 @@
+//! The accept loop: connections with limits on their number, their headers and their silence, and a stop that lets requests
+//! in flight finish.
+//!
+//! `axum::serve` sets no timer, so a half-sent header would hold its connection for ever; hyper's own header timeout starts
+//! when a connection falls idle, and one short enough against half-sent headers would close keep-alive connections before
+//! the load balancer does. Hence two limits: [`IDLE`] for silence between requests, a short one from a request's first byte.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use http::StatusCode;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use telemetry::metrics::{Metrics, Rejection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Sleep;
+use tower::Service as _;
+
+use super::edge::{Peer, account_malformed};
+
+/// Silence between requests after which a connection is closed. Longer than the load balancer's 60 s: whoever closes first
+/// must be the one that sends requests.
+pub const IDLE: Duration = Duration::from_secs(75);
+/// How long a client may refuse to read an answer.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+/// Longest header, in bytes; more is 431.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// What a listener is told.
+#[derive(Clone)]
+pub struct Settings {
+    /// Connections open at once.
+    pub max_connections: usize,
+    /// From a request's first byte to the end of its header.
+    pub header_timeout: Duration,
+    /// How long connections may take to finish once `stop` says so.
+    pub grace: Duration,
+    /// Where refused connections are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Serves until `stop` becomes true, then lets what is in flight finish. Says how many connections it had to cut.
+pub async fn serve(listener: TcpListener, router: Router, settings: Settings, mut stop: watch::Receiver<bool>) -> usize {
+    let permits = Arc::new(Semaphore::new(settings.max_connections));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping(&mut stop) => break,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, peer)) => match Arc::clone(&permits).try_acquire_owned() {
+                Ok(permit) => {
+                    let (router, settings, stop) = (router.clone(), settings.clone(), stop.clone());
+                    connections.spawn(async move {
+                        connection(stream, peer, router, settings, stop).await;
+                        drop(permit);
+                    });
+                }
+                Err(_) => settings.metrics.rejected(Rejection::ConnectionLimit),
+            },
+            // No descriptor left, or the client was gone already: the others go on.
+            Err(error) => {
+                tracing::warn!(event = "accept_failed", error = %error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(settings.grace, finished).await;
+    let cut = connections.len();
+    connections.shutdown().await;
+    cut
+}
+
+/// Waits until the service stops, or nobody is left to stop it.
+async fn stopping(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    settings: Settings,
+    mut stop: watch::Receiver<bool>,
+) {
+    let _open = settings.metrics.connections.guard();
+    let _ = stream.set_nodelay(true);
+    let phase = Arc::new(AtomicU8::new(WAITING));
+    let stream = Timed::new(stream, Arc::clone(&phase), settings.header_timeout);
+    let started = Instant::now();
+    let ip = peer.ip().to_canonical();
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        phase.store(HANDLING, Ordering::Relaxed);
+        request.extensions_mut().insert(Peer(ip));
+        let (phase, mut router) = (Arc::clone(&phase), router.clone());
+        async move {
+            let response = router.call(request).await;
+            phase.store(WAITING, Ordering::Relaxed);
+            response
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let finished = tokio::select! {
+        result = connection.as_mut() => Some(result),
+        () = stopping(&mut stop) => None,
+    };
+    let result = match finished {
+        Some(result) => result,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        account(&error, ip, &settings.metrics, started.elapsed());
+    }
+}
+
+/// Counts what hyper refused before any of our code saw a request.
+fn account(error: &hyper::Error, peer: IpAddr, metrics: &Metrics, duration: Duration) {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    if source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut) {
+        metrics.rejected(Rejection::HeaderTimeout);
+    } else if error.is_parse_too_large() {
+        account_malformed(metrics, peer, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, duration);
+    } else if error.is_parse() {
+        account_malformed(metrics, peer, StatusCode::BAD_REQUEST, duration);
+    }
+}
+
+/// No byte of the next request has come.
+const WAITING: u8 = 0;
+/// A header has begun.
+const HEADER: u8 = 1;
+/// A handler has the request.
+const HANDLING: u8 = 2;
+
+/// A stream that gives up on a header that does not end and on a client that does not read. A timer is armed only when a
+/// read or a write has to wait, so a request that comes in one piece costs none.
+struct Timed {
+    stream: TcpStream,
+    phase: Arc<AtomicU8>,
+    header_timeout: Duration,
+    header_until: Option<Instant>,
+    read_timer: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timed {
+    fn new(stream: TcpStream, phase: Arc<AtomicU8>, header_timeout: Duration) -> Timed {
+        Timed { stream, phase, header_timeout, header_until: None, read_timer: None, write_timer: None }
+    }
+
+    /// After a write that has to wait: an error when it has waited long enough.
+    fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_STALL_MAX)));
+        timer.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    fn written<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        match polled {
+            Poll::Pending => Poll::Ready(Err(ready!(self.poll_stall(context)))),
+            done => {
+                self.write_timer = None;
+                done
+            }
+        }
+    }
+}
+
+impl AsyncRead for Timed {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let phase = self.phase.load(Ordering::Relaxed);
+        if phase == HANDLING {
+            self.header_until = None;
+            self.read_timer = None;
+            return polled;
+        }
+        match polled {
+            Poll::Ready(_) => {
+                if phase == WAITING && buffer.filled().len() > before {
+                    self.phase.store(HEADER, Ordering::Relaxed);
+                    self.header_until = Some(Instant::now() + self.header_timeout);
+                    self.read_timer = None;
+                }
+                polled
+            }
+            Poll::Pending if phase == HEADER => {
+                let until = self.header_until.unwrap_or_else(Instant::now);
+                let timer = self.read_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
+                timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Timed {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(polled, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(polled, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,125 @@
+//! `task-api`: serves the Task API, brings its schema up to date, or prints its OpenAPI document.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use service::app::App;
+use service::clock::Clock;
+use service::config::{Args, Command, Config, ConfigError};
+use service::store::migrate;
+use telemetry::Telemetry;
+
+/// `EX_USAGE` of BSD's sysexits: the command line or the configuration is wrong.
+const USAGE: u8 = 64;
+/// How long log lines may take to leave at the end.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse(error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default()),
+    };
+    if let Some(Command::Openapi) = args.command {
+        let written = std::io::stdout().write_all(service::http::openapi::json().as_bytes());
+        return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let command = args.command;
+    let config = match args.config() {
+        Ok(config) => config,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let telemetry = match start_telemetry(&config) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(run(command, config, &telemetry)));
+    if let Err(error) = &result {
+        tracing::error!(event = "failed", error = format!("{error:#}"), "the service ends");
+    }
+    telemetry.shutdown(FLUSH_MAX);
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Ends before anything started, with one line that says why.
+fn refuse(why: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "task-api: {why}");
+    ExitCode::from(USAGE)
+}
+
+fn start_telemetry(config: &Config) -> Result<Telemetry, ConfigError> {
+    let settings = telemetry::Settings {
+        service: "task-api",
+        version: env!("CARGO_PKG_VERSION"),
+        environment: config.logs.environment.clone(),
+        format: config.logs.format,
+        filter: config.logs.filter.clone(),
+    };
+    telemetry::init(settings).map_err(|error| {
+        let got = format!("{:?}", config.logs.filter);
+        ConfigError::new(error.variable().unwrap_or("LOG_FORMAT"), got, error.to_string())
+    })
+}
+
+async fn run(command: Option<Command>, config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
+    if let Some(Command::Migrate { action }) = command {
+        let report = migrate::run(config.database.url.expose(), action).await?;
+        let mut out = std::io::stdout();
+        writeln!(out, "changed: {}", listed(&report.changed))?;
+        writeln!(out, "applied: {}", listed(&report.applied))?;
+        writeln!(out, "pending: {}", listed(&report.pending))?;
+        return Ok(());
+    }
+    raise_descriptor_limit();
+    let logs = (telemetry.log_control.clone(), Arc::clone(&telemetry.log_stats));
+    let running = App::build_with_logs(config, Clock::system(), Some(logs)).await?.start();
+    tracing::info!(
+        event = "started",
+        api = format!("http://{}", running.api),
+        docs = format!("http://{}/docs", running.api),
+        admin = format!("http://{}", running.admin),
+        metrics = format!("http://{}/metrics", running.admin),
+        logs = "stdout",
+        traces = "off",
+        errors = "off",
+        "the Task API serves"
+    );
+    stop_signal().await?;
+    running.stop().await;
+    Ok(())
+}
+
+fn listed(versions: &[String]) -> String {
+    if versions.is_empty() { "none".into() } else { versions.join(", ") }
+}
+
+/// Takes as many descriptors as the system allows: each connection needs one.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    if raised.is_err() {
+        tracing::warn!(event = "descriptor_limit", "the limit of open files stays as it is");
+    }
+}
+
+/// Waits for SIGTERM, or Ctrl-C at a terminal.
+async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}

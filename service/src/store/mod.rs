@@ -1,0 +1,309 @@
+//! All SQL of the service: one interface over SQLite and PostgreSQL, measured in one place.
+//!
+//! A read is one [`Statement`] that runs on either backend. A write that PostgreSQL can make in one statement (a CTE that
+//! writes the activity too) stands beside a SQLite twin that makes it in one transaction. Whatever runs goes through
+//! [`Db::read`], [`Db::write`], [`Db::sqlite_write`] or [`Db::postgres_transaction`], and so through the probe.
+
+mod error;
+pub mod idempotency;
+pub mod members;
+pub mod migrate;
+mod operation;
+mod postgres;
+mod probe;
+pub mod projects;
+pub mod purge;
+pub mod sessions;
+mod sqlite;
+pub(crate) mod statement;
+pub mod tasks;
+pub(crate) mod types;
+pub mod users;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use diesel::SqliteConnection;
+use diesel_async::pooled_connection::bb8::Pool;
+use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use futures_util::future::BoxFuture;
+use telemetry::context::RequestContext;
+use telemetry::metrics::{Metrics, PoolState};
+
+pub use error::StoreError;
+pub use operation::Operation;
+use probe::Probe;
+use statement::Statement;
+
+/// How long a request waits for a connection to PostgreSQL before it is told to come back.
+const POSTGRES_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a write waits for its turn at SQLite's one writer: busy is queued, never an error of the caller's.
+const SQLITE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+type SqlitePool = Pool<SyncConnectionWrapper<SqliteConnection>>;
+type PostgresPool = Pool<AsyncPgConnection>;
+
+/// The database, whichever it is. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    backend: Backend,
+    metrics: Arc<Metrics>,
+    /// Requests that wait for a connection now.
+    pending: Arc<AtomicU32>,
+}
+
+#[derive(Clone)]
+enum Backend {
+    /// Any number of readers beside exactly one writer, so that waiting happens in the pool and not in SQLite's busy loop.
+    Sqlite { readers: SqlitePool, writer: SqlitePool, file: Arc<std::path::Path> },
+    Postgres(PostgresPool),
+}
+
+/// How a transaction ends when its statements succeeded.
+pub(crate) enum End<T> {
+    /// Keep what was written.
+    Commit(T),
+    /// Undo it; the caller still gets its answer.
+    Rollback(T),
+}
+
+/// Carries an [`End::Rollback`] through Diesel's transaction, which undoes on `Err`.
+enum Undo<T> {
+    Answer(T),
+    Failed(diesel::result::Error),
+}
+
+impl<T> From<diesel::result::Error> for Undo<T> {
+    fn from(error: diesel::result::Error) -> Self {
+        Undo::Failed(error)
+    }
+}
+
+fn ended<T>(result: Result<T, Undo<T>>) -> Result<T, StoreError> {
+    match result {
+        Ok(value) | Err(Undo::Answer(value)) => Ok(value),
+        Err(Undo::Failed(error)) => Err(error.into()),
+    }
+}
+
+impl Db {
+    /// Opens the pool. SQLite's file is created where it is missing; PostgreSQL is connected to when first needed, so that
+    /// the service starts while its database is down.
+    pub async fn open(url: &str, pool_size: u32, metrics: Arc<Metrics>) -> anyhow::Result<Db> {
+        let backend = if let Some(path) = sqlite::path(url) {
+            let (readers, writer) = sqlite::open(&path, pool_size).await?;
+            Backend::Sqlite { readers, writer, file: path.into() }
+        } else {
+            Backend::Postgres(postgres::open(url, pool_size)?)
+        };
+        Ok(Db { backend, metrics, pending: Arc::default() })
+    }
+
+    /// Whether this is the embedded database.
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.backend, Backend::Sqlite { .. })
+    }
+
+    /// Where the store's metrics go.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Runs a statement that changes nothing.
+    pub(crate) async fn read<Row, T>(&self, operation: Operation, statement: Statement<Row>) -> Result<Vec<T>, StoreError>
+    where
+        Row: 'static,
+        T: Send + 'static,
+        Statement<Row>: diesel::query_dsl::LoadQuery<'static, SqliteConnection, T>
+            + diesel_async::methods::LoadQuery<'static, AsyncPgConnection, T>,
+    {
+        match &self.backend {
+            Backend::Sqlite { readers, .. } => {
+                self.sqlite(readers, operation, move |connection| {
+                    Ok(diesel::RunQueryDsl::load(statement, connection)?)
+                })
+                .await
+            }
+            Backend::Postgres(pool) => self.postgres(pool, operation, statement).await,
+        }
+    }
+
+    /// Runs one statement that writes, to its end even if the caller leaves.
+    pub(crate) async fn write<Row, T>(&self, operation: Operation, statement: Statement<Row>) -> Result<Vec<T>, StoreError>
+    where
+        Row: 'static,
+        T: Send + 'static,
+        Statement<Row>: diesel::query_dsl::LoadQuery<'static, SqliteConnection, T>
+            + diesel_async::methods::LoadQuery<'static, AsyncPgConnection, T>,
+    {
+        match &self.backend {
+            Backend::Sqlite { .. } => {
+                self.sqlite_write(operation, move |connection| {
+                    Ok(End::Commit(diesel::RunQueryDsl::load(statement, connection)?))
+                })
+                .await
+            }
+            Backend::Postgres(_) => self.postgres_write(operation, statement).await,
+        }
+    }
+
+    /// Runs one writing statement on PostgreSQL, to its end even if the caller leaves.
+    pub(crate) async fn postgres_write<Row, T>(
+        &self,
+        operation: Operation,
+        statement: Statement<Row>,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        Row: 'static,
+        T: Send + 'static,
+        Statement<Row>: diesel_async::methods::LoadQuery<'static, AsyncPgConnection, T>,
+    {
+        let db = self.clone();
+        detached(async move {
+            match &db.backend {
+                Backend::Postgres(pool) => db.postgres(pool, operation, statement).await,
+                Backend::Sqlite { .. } => Err(StoreError::Internal("a statement for PostgreSQL on SQLite".into())),
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` in one `BEGIN IMMEDIATE` transaction on SQLite's writer, in one hop to a blocking thread.
+    pub(crate) async fn sqlite_write<T, F>(&self, operation: Operation, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<End<T>> + Send + 'static,
+    {
+        let db = self.clone();
+        detached(async move {
+            let Backend::Sqlite { writer, .. } = &db.backend else {
+                return Err(StoreError::Internal("a transaction for SQLite on PostgreSQL".into()));
+            };
+            db.sqlite(writer, operation, move |connection| {
+                ended(connection.immediate_transaction(|connection| match work(connection)? {
+                    End::Commit(value) => Ok(value),
+                    End::Rollback(value) => Err(Undo::Answer(value)),
+                }))
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Runs `work` in one transaction on PostgreSQL, to its end even if the caller leaves.
+    pub(crate) async fn postgres_transaction<T, F>(&self, operation: Operation, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, diesel::QueryResult<End<T>>> + Send + 'static,
+    {
+        let db = self.clone();
+        detached(async move {
+            let Backend::Postgres(pool) = &db.backend else {
+                return Err(StoreError::Internal("a transaction for PostgreSQL on SQLite".into()));
+            };
+            let mut lease = db.lease(pool).await?;
+            let probe = Probe::start(&db.metrics, operation);
+            let result = lease
+                .transaction::<T, Undo<T>, _>(async move |connection| match work(connection).await? {
+                    End::Commit(value) => Ok(value),
+                    End::Rollback(value) => Err(Undo::Answer(value)),
+                })
+                .await;
+            probe.finish(ended(result))
+        })
+        .await
+    }
+
+    async fn sqlite<T, F>(&self, pool: &SqlitePool, operation: Operation, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let mut lease = self.lease(pool).await?;
+        let probe = Probe::start(&self.metrics, operation);
+        // The work takes the request's context along; the wrapper speaks Diesel's error, ours passes through as the value.
+        let context = RequestContext::current();
+        let run = move |connection: &mut SqliteConnection| match context {
+            Some(context) => context.sync_scope(|| work(connection)),
+            None => work(connection),
+        };
+        let result = lease.spawn_blocking(move |connection| Ok(run(connection))).await;
+        probe.finish(result.map_err(StoreError::from).and_then(|inner| inner))
+    }
+
+    async fn postgres<Row, T>(
+        &self,
+        pool: &PostgresPool,
+        operation: Operation,
+        statement: Statement<Row>,
+    ) -> Result<Vec<T>, StoreError>
+    where
+        Row: 'static,
+        T: Send + 'static,
+        Statement<Row>: diesel_async::methods::LoadQuery<'static, AsyncPgConnection, T>,
+    {
+        let mut lease = self.lease(pool).await?;
+        let probe = Probe::start(&self.metrics, operation);
+        let result = diesel_async::RunQueryDsl::load(statement, &mut *lease).await;
+        probe.finish(result.map_err(StoreError::from))
+    }
+
+    /// What the pool's gauges show.
+    pub fn pool_state(&self) -> PoolState {
+        let pending = self.pending.load(std::sync::atomic::Ordering::Relaxed);
+        let of = |state: bb8::State, max: u32| {
+            let idle = state.idle_connections;
+            PoolState {
+                idle,
+                used: state.connections.saturating_sub(idle),
+                max,
+                pending,
+                timeouts_total: state.statistics.get_timed_out,
+            }
+        };
+        match &self.backend {
+            Backend::Postgres(pool) => of(pool.state(), pool.config().max_size),
+            Backend::Sqlite { readers, writer, .. } => {
+                let (r, w) = (of(readers.state(), readers.config().max_size), of(writer.state(), 1));
+                PoolState {
+                    idle: r.idle + w.idle,
+                    used: r.used + w.used,
+                    max: r.max + w.max,
+                    pending,
+                    timeouts_total: r.timeouts_total + w.timeouts_total,
+                }
+            }
+        }
+    }
+
+    /// Size of SQLite's write-ahead log in bytes; 0 on PostgreSQL.
+    pub fn wal_bytes(&self) -> u64 {
+        match &self.backend {
+            Backend::Sqlite { file, .. } => sqlite::wal_bytes(file),
+            Backend::Postgres(_) => 0,
+        }
+    }
+}
+
+/// Runs a write as a task of its own, within the same request's context, so that a client that leaves or a timeout does not
+/// cut a transaction in half.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    let task = match RequestContext::current() {
+        Some(context) => tokio::spawn(context.scope(work)),
+        None => tokio::spawn(work),
+    };
+    match task.await {
+        Ok(result) => result,
+        Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+        Err(_) => Err(StoreError::Unavailable("the service is stopping".into())),
+    }
+}
+
+/// Checks a `postgres://` URL without connecting; the reason never quotes a password.
+pub fn check_postgres_url(url: &str) -> anyhow::Result<()> {
+    postgres::target(url).map(|_| ())
+}

@@ -1,0 +1,142 @@
+//! PostgreSQL: the pool, the limits that each connection carries, and TLS.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::bb8::Pool;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod};
+use futures_util::FutureExt;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{POSTGRES_WAIT_MAX, PostgresPool};
+
+/// No statement of ours takes long; one that does is stuck, and holds a connection. Sent when the connection starts.
+const LIMITS: &str = "-c statement_timeout=5000 -c lock_timeout=1000 -c idle_in_transaction_session_timeout=10000";
+
+/// What a `postgres://` URL asks for.
+#[derive(Clone)]
+pub(crate) struct Target {
+    config: tokio_postgres::Config,
+    tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// Reads a URL. `sslmode=require`, `verify-ca` and `verify-full` all check the server's certificate and name against
+/// `sslrootcert`, a PEM file; RDS signs with a CA of its own that no root store has. Without `sslmode`, or with `disable`,
+/// the connection is plain.
+pub(crate) fn target(url: &str) -> anyhow::Result<Target> {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let (mut mode, mut root, mut kept) = ("disable", None, Vec::new());
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("sslmode", value)) => mode = value,
+            Some(("sslrootcert", value)) => root = Some(value),
+            _ => kept.push(pair),
+        }
+    }
+    let tls = match (mode, root) {
+        ("disable", None) => None,
+        ("require" | "verify-ca" | "verify-full", Some(path)) => Some(Arc::new(client_config(path)?)),
+        ("require" | "verify-ca" | "verify-full", None) => {
+            bail!("sslmode={mode} needs sslrootcert, the path of a PEM file with the server's CA")
+        }
+        ("disable", Some(_)) => bail!("sslrootcert needs sslmode=verify-full"),
+        (other, _) => bail!("sslmode={other} is not one of disable, require, verify-ca, verify-full"),
+    };
+    let url = if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) };
+    let mut config = tokio_postgres::Config::from_str(&url).context("not a postgres:// URL")?;
+    if config.get_hosts().is_empty() {
+        bail!("the URL names no host");
+    }
+    config.ssl_mode(if tls.is_some() { tokio_postgres::config::SslMode::Require } else { tokio_postgres::config::SslMode::Disable });
+    let options = config.get_options().map_or_else(|| LIMITS.to_owned(), |own| format!("{LIMITS} {own}"));
+    config
+        .options(options)
+        .application_name("task-api")
+        .connect_timeout(Duration::from_secs(2))
+        .keepalives_idle(Duration::from_secs(15))
+        .tcp_user_timeout(Duration::from_secs(5)); // a failed-over primary that answers nothing is noticed
+    Ok(Target { config, tls })
+}
+
+fn client_config(path: &str) -> anyhow::Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(path).with_context(|| format!("cannot read sslrootcert {path}"))?;
+    for certificate in certificates {
+        let certificate = certificate.with_context(|| format!("sslrootcert {path} holds something that is no certificate"))?;
+        roots.add(certificate).with_context(|| format!("sslrootcert {path} holds an unusable certificate"))?;
+    }
+    if roots.is_empty() {
+        bail!("sslrootcert {path} holds no certificate");
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+/// Opens one connection.
+pub(super) async fn connect(target: &Target) -> ConnectionResult<AsyncPgConnection> {
+    let refused = |error: tokio_postgres::Error| {
+        // The source says why; the error itself quotes the URL's host at most, never its password.
+        let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        ConnectionError::BadConnection(format!("{error}{cause}"))
+    };
+    match &target.tls {
+        None => {
+            let (client, connection) = target.config.connect(tokio_postgres::NoTls).await.map_err(refused)?;
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        }
+        Some(tls) => {
+            let connector = MakeRustlsConnect::new((**tls).clone());
+            let (client, connection) = target.config.connect(connector).await.map_err(refused)?;
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+        }
+    }
+}
+
+/// The pool. Nothing is connected yet.
+pub(super) fn open(url: &str, size: u32) -> anyhow::Result<PostgresPool> {
+    let target = target(url)?;
+    let mut config = ManagerConfig::default();
+    config.recycling_method = RecyclingMethod::Fast; // the default sends a SELECT 1 on each checkout
+    config.custom_setup = Box::new(move |_: &str| {
+        let target = target.clone();
+        async move { connect(&target).await }.boxed()
+    });
+    let manager = AsyncDieselConnectionManager::new_with_config("", config);
+    Ok(Pool::builder()
+        .max_size(size)
+        .min_idle(Some(1))
+        .max_lifetime(Some(Duration::from_secs(1800)))
+        .idle_timeout(Some(Duration::from_secs(600)))
+        .connection_timeout(POSTGRES_WAIT_MAX)
+        .error_sink(Box::new(LogFailures::default()))
+        .build_unchecked(manager))
+}
+
+/// Logs failed connection attempts, at most one a second: the pool tries again and again while the database is down.
+#[derive(Debug, Default, Clone)]
+struct LogFailures {
+    last_second: Arc<AtomicI64>,
+}
+
+impl bb8::ErrorSink<PoolError> for LogFailures {
+    fn sink(&self, error: PoolError) {
+        let second = jiff::Timestamp::now().as_second();
+        if self.last_second.swap(second, Ordering::Relaxed) != second {
+            tracing::warn!(event = "database_connection_failed", error = %error, "cannot connect to the database");
+        }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<PoolError>> {
+        Box::new(self.clone())
+    }
+}

@@ -1,0 +1,110 @@
+//! Many writes in one transaction: all of them or none, or each with a result of its own.
+
+use diesel::{QueryResult, SqliteConnection};
+use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::create::CreateTask;
+use super::delete::DeleteTask;
+use super::patch::PatchTask;
+use crate::store::idempotency::{Claim, Effect, Keyed, StoredResponse};
+use crate::store::{Db, End, Operation, StoreError};
+use crate::tasks::model::{IfMatch, NewTask, Refusal, TaskPatch, Written};
+
+/// One write of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BatchItem {
+    /// Create a task.
+    Create(NewTask),
+    /// Patch a task.
+    Update(Uuid, TaskPatch, IfMatch),
+    /// Delete a task.
+    Delete(Uuid, IfMatch),
+}
+
+/// What became of one write: the task, or nothing after a delete.
+pub type BatchResult = Result<Option<Written>, Refusal>;
+
+struct Batch {
+    user_id: Uuid,
+    items: Vec<BatchItem>,
+    atomic: bool,
+    now: Timestamp,
+}
+
+/// One item with all that its effect needs.
+enum Step {
+    Create(CreateTask),
+    Update(PatchTask),
+    Delete(DeleteTask),
+}
+
+impl Batch {
+    fn steps(&self) -> impl Iterator<Item = Step> {
+        let (user_id, now) = (self.user_id, self.now);
+        self.items.iter().cloned().map(move |item| match item {
+            BatchItem::Create(new) => Step::Create(CreateTask { user_id, new, now }),
+            BatchItem::Update(id, patch, if_match) => Step::Update(PatchTask { user_id, id, patch, if_match, now }),
+            BatchItem::Delete(id, if_match) => Step::Delete(DeleteTask { user_id, id, if_match, now }),
+        })
+    }
+
+    /// An atomic batch with one refusal leaves nothing; the others keep what was done.
+    fn end(&self, results: Vec<BatchResult>) -> End<Vec<BatchResult>> {
+        let undo = self.atomic && results.iter().any(Result::is_err);
+        if undo { End::Rollback(results) } else { End::Commit(results) }
+    }
+}
+
+impl Effect for Batch {
+    type Output = Vec<BatchResult>;
+
+    fn sqlite(&self, connection: &mut SqliteConnection) -> QueryResult<End<Self::Output>> {
+        let mut results = Vec::with_capacity(self.items.len());
+        for step in self.steps() {
+            results.push(match step {
+                Step::Create(create) => create.run_sqlite(connection)?.map(Some),
+                Step::Update(patch) => patch.run_sqlite(connection)?.map(Some),
+                Step::Delete(delete) => delete.run_sqlite(connection)?.map(|()| None),
+            });
+        }
+        Ok(self.end(results))
+    }
+
+    fn postgres<'c>(&'c self, connection: &'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<End<Self::Output>>> {
+        async move {
+            let mut results = Vec::with_capacity(self.items.len());
+            for step in self.steps() {
+                results.push(match step {
+                    Step::Create(create) => create.run_postgres(connection).await?.map(Some),
+                    Step::Update(patch) => patch.run_postgres(connection).await?.map(Some),
+                    Step::Delete(delete) => delete.run_postgres(connection).await?.map(|()| None),
+                });
+            }
+            Ok(self.end(results))
+        }
+        .boxed()
+    }
+}
+
+impl Db {
+    /// Runs a batch; the results stand in the order of the items.
+    pub async fn batch_tasks(
+        &self,
+        user_id: Uuid,
+        items: Vec<BatchItem>,
+        atomic: bool,
+        now: Timestamp,
+        claim: Option<Claim>,
+        render: impl Fn(&Vec<BatchResult>) -> Option<StoredResponse> + Send + Sync + 'static,
+    ) -> Result<Keyed<Vec<BatchResult>>, StoreError> {
+        let batch = Batch { user_id, items, atomic, now };
+        match claim {
+            Some(claim) => self.run_keyed(Operation::TaskBatch, batch, claim, render).await,
+            None => Ok(Keyed::Fresh(self.run(Operation::TaskBatch, batch).await?)),
+        }
+    }
+}

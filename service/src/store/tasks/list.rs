@@ -1,0 +1,283 @@
+//! One page of tasks: the filters, the sorts, and the statement that serves them.
+//!
+//! Every page comes off an index that leads with the project. The statement visits the caller's memberships (one, when the
+//! filter names a project), takes at most a page from each project in order, and merges. A page deep in the list costs what
+//! the first one costs: the key of the last row is compared as a row value, `(created_at, id) < (?, ?)`.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::super::statement::{Bind, Statement};
+use super::super::types::Labels;
+use super::{TaskRow, columns};
+use crate::store::{Db, Operation, StoreError};
+use crate::tasks::model::{Priority, Status, Task};
+
+/// What a page is ordered by. Ties are broken by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sort {
+    /// When it was made.
+    CreatedAt,
+    /// When it last changed.
+    UpdatedAt,
+    /// When it is due; a task without a due date comes after all that have one.
+    DueAt,
+    /// How urgent it is, then when it was made.
+    Priority,
+}
+
+impl Sort {
+    /// Every sort.
+    pub const ALL: [Sort; 4] = [Sort::CreatedAt, Sort::UpdatedAt, Sort::DueAt, Sort::Priority];
+
+    /// The sort as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Sort::CreatedAt => "created_at",
+            Sort::UpdatedAt => "updated_at",
+            Sort::DueAt => "due_at",
+            Sort::Priority => "priority",
+        }
+    }
+
+    /// The columns of the index that delivers this order.
+    fn columns(self) -> &'static [&'static str] {
+        match self {
+            Sort::CreatedAt => &["created_at", "id"],
+            Sort::UpdatedAt => &["updated_at", "id"],
+            Sort::DueAt => &["due_key", "id"],
+            Sort::Priority => &["priority", "created_at", "id"],
+        }
+    }
+}
+
+/// Which end of the order comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Smallest first.
+    Ascending,
+    /// Largest first.
+    Descending,
+}
+
+/// A sort and its direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Order {
+    /// By what.
+    pub sort: Sort,
+    /// Which way.
+    pub direction: Direction,
+}
+
+/// Where a page starts: behind the row with this key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The sorted time in microseconds since 1970, or the priority's rank.
+    pub first: i64,
+    /// `created_at` in microseconds, when sorting by priority; else 0.
+    pub second: i64,
+    /// The task's id.
+    pub id: Uuid,
+}
+
+impl Key {
+    /// The key of `task` in an order.
+    pub fn of(task: &Task, sort: Sort) -> Key {
+        let (first, second) = match sort {
+            Sort::CreatedAt => (task.created_at.as_microsecond(), 0),
+            Sort::UpdatedAt => (task.updated_at.as_microsecond(), 0),
+            Sort::DueAt => (task.due_at.map_or(NO_DUE_MICROS, Timestamp::as_microsecond), 0),
+            Sort::Priority => (task.priority.rank().into(), task.created_at.as_microsecond()),
+        };
+        Key { first, second, id: task.id }
+    }
+
+    /// The key as binds, or `None` when it cannot be a row's: a forged cursor would be needed.
+    fn binds(self, sort: Sort) -> Option<Vec<Bind>> {
+        let instant = |micros| Timestamp::from_microsecond(micros).ok().map(Bind::from);
+        Some(match sort {
+            Sort::Priority => {
+                vec![Bind::from(i16::try_from(self.first).ok()?), instant(self.second)?, Bind::from(self.id)]
+            }
+            _ => vec![instant(self.first)?, Bind::from(self.id)],
+        })
+    }
+}
+
+/// `due_key` of a task without a due date: 9999-12-31T23:59:59.999999Z, as the schema has it.
+const NO_DUE_MICROS: i64 = 253_402_300_799_999_999;
+
+/// Which tasks a page shows. Absent fields do not narrow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Tasks of this project.
+    pub project_id: Option<Uuid>,
+    /// Tasks with this status.
+    pub status: Option<Status>,
+    /// Tasks with this priority.
+    pub priority: Option<Priority>,
+    /// Tasks of this person.
+    pub assignee_id: Option<Uuid>,
+    /// Tasks with this label.
+    pub label: Option<String>,
+    /// Direct subtasks of this task.
+    pub parent_id: Option<Uuid>,
+    /// Tasks due before this instant.
+    pub due_before: Option<Timestamp>,
+    /// Tasks due at this instant or after it.
+    pub due_after: Option<Timestamp>,
+    /// Tasks whose title or description holds all these words. Not empty.
+    pub words: Option<Vec<String>>,
+}
+
+impl Filter {
+    /// How many filters narrow the page beside the project and the status, which have indexes of their own in every order.
+    fn narrowing(&self) -> usize {
+        [
+            self.priority.is_some(),
+            self.assignee_id.is_some(),
+            self.label.is_some(),
+            self.parent_id.is_some(),
+            self.due_before.is_some() || self.due_after.is_some(),
+            self.words.is_some(),
+        ]
+        .into_iter()
+        .filter(|given| *given)
+        .count()
+    }
+}
+
+/// Rows that the statement asks for at once. The number stands in its text, since a plan for an unknown limit is a bad one;
+/// four numbers keep the number of texts small.
+fn fetch(limit: usize) -> usize {
+    [21, 51, 101].into_iter().find(|rows| *rows > limit).unwrap_or(201)
+}
+
+/// Collects text and binds.
+#[derive(Default)]
+struct Builder {
+    text: String,
+    binds: Vec<Bind>,
+}
+
+impl Builder {
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    fn bind(&mut self, text: &str, value: impl Into<Bind>) {
+        self.text.push_str(text);
+        self.binds.push(value.into());
+    }
+}
+
+/// The statement for a page of up to `limit` tasks and one more, which tells whether another page follows.
+fn statement(
+    sqlite: bool,
+    user_id: Uuid,
+    filter: &Filter,
+    order: Order,
+    after: Option<Key>,
+    limit: usize,
+) -> Option<Statement<TaskRow>> {
+    let rows = fetch(limit);
+    let mut sql = Builder::default();
+    sql.push(concat!("SELECT ", columns!("t."), " FROM project_members m "));
+    sql.push(if sqlite {
+        "JOIN tasks t ON t.number IN (SELECT x.number FROM tasks x WHERE "
+    } else {
+        concat!("CROSS JOIN LATERAL (SELECT ", columns!("x."), ", x.due_key FROM tasks x WHERE ")
+    });
+    sql.push("x.project_id = m.project_id AND x.deleted_at IS NULL");
+    conditions(&mut sql, sqlite, filter);
+    if let Some(key) = after {
+        let comparison = match order.direction {
+            Direction::Ascending => ">",
+            Direction::Descending => "<",
+        };
+        let columns: Vec<String> = order.sort.columns().iter().map(|column| format!("x.{column}")).collect();
+        let marks = vec!["?"; columns.len()].join(", ");
+        sql.push(&format!(" AND ({}) {comparison} ({marks})", columns.join(", ")));
+        sql.binds.extend(key.binds(order.sort)?);
+    }
+    sql.push(&format!(" ORDER BY {} LIMIT {rows}) ", ordering(order, "x")));
+    sql.push(if sqlite { "" } else { "t " });
+    sql.bind("WHERE m.user_id = ?", user_id);
+    if let Some(project_id) = filter.project_id {
+        sql.bind(" AND m.project_id = ?", project_id);
+    }
+    sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, "t")));
+    let statement = Statement::new(sql.text, sql.binds);
+    // Each text is prepared on each connection and kept. With at most one narrowing filter there are a few hundred; the rest
+    // are prepared for one use, so that nobody can fill the database's memory by combining filters.
+    Some(if filter.narrowing() > 1 { statement.uncached() } else { statement })
+}
+
+fn conditions(sql: &mut Builder, sqlite: bool, filter: &Filter) {
+    if let Some(status) = filter.status {
+        sql.bind(" AND x.status = ?", status.as_str());
+    }
+    if let Some(priority) = filter.priority {
+        sql.bind(" AND x.priority = ?", priority.rank());
+    }
+    if let Some(assignee_id) = filter.assignee_id {
+        sql.bind(" AND x.assignee_id = ?", assignee_id);
+    }
+    if let Some(label) = &filter.label {
+        if sqlite {
+            sql.bind(" AND EXISTS (SELECT 1 FROM json_each(x.labels) l WHERE l.value = ?)", label.clone());
+        } else {
+            sql.bind(" AND x.labels @> ?", Labels(vec![label.clone()]));
+        }
+    }
+    if let Some(parent_id) = filter.parent_id {
+        sql.bind(" AND x.parent_id = ?", parent_id);
+    }
+    if let Some(due_before) = filter.due_before {
+        sql.bind(" AND x.due_key < ?", due_before);
+    }
+    if let Some(due_after) = filter.due_after {
+        sql.bind(" AND x.due_key >= ?", due_after);
+        if filter.due_before.is_none() {
+            sql.push(" AND x.due_at IS NOT NULL"); // the key of a task without a due date lies after every date
+        }
+    }
+    if let Some(words) = &filter.words {
+        if sqlite {
+            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            sql.bind(" AND x.number IN (SELECT rowid FROM tasks_text WHERE tasks_text MATCH ?)", quoted.join(" "));
+        } else {
+            sql.bind(" AND x.search @@ plainto_tsquery('simple', ?)", words.join(" "));
+        }
+    }
+}
+
+fn ordering(order: Order, table: &str) -> String {
+    let way = match order.direction {
+        Direction::Ascending => "",
+        Direction::Descending => " DESC",
+    };
+    let columns: Vec<String> = order.sort.columns().iter().map(|column| format!("{table}.{column}{way}")).collect();
+    columns.join(", ")
+}
+
+impl Db {
+    /// Up to `limit` tasks that `user_id` may see, behind `after`, and whether more follow.
+    pub async fn list_tasks(
+        &self,
+        user_id: Uuid,
+        filter: &Filter,
+        order: Order,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<(Vec<Task>, bool), StoreError> {
+        let Some(statement) = statement(self.is_sqlite(), user_id, filter, order, after, limit) else {
+            return Ok((Vec::new(), false));
+        };
+        let mut tasks: Vec<Task> = self.read(Operation::TaskList, statement).await?;
+        let more = tasks.len() > limit;
+        tasks.truncate(limit);
+        Ok((tasks, more))
+    }
+}
+

@@ -1,0 +1,101 @@
+//! Taking a task out of the trash, with the subtasks that went in with it.
+
+use diesel::sql_types::{Bool, Nullable, Text};
+use diesel::{QueryResult, SqliteConnection};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::super::statement::{Statement, binds};
+use super::super::types::{Id, Instant, JsonText};
+use super::create::keep_if_done;
+use super::{TaskRow, activity, columns, may_write, visible};
+use crate::projects::model::Role;
+use crate::store::{Db, Operation, StoreError};
+use crate::tasks::model::{Refusal, Task};
+
+/// The caller's role; whether the task is in the trash; whether its parent is not; the task when it came back.
+type RestoreRow = (Text, Bool, Bool, Nullable<TaskRow>);
+
+const POSTGRES: &str = concat!(
+    "WITH RECURSIVE target AS (\
+       SELECT t.id, t.deleted_at, m.role, (t.parent_id IS NULL OR EXISTS (\
+         SELECT 1 FROM tasks p WHERE p.id = t.parent_id AND p.deleted_at IS NULL)) AS parent_ok \
+       FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $2 WHERE t.id = $1 FOR UPDATE OF t\
+     ), tree (id, deleted_at) AS (\
+       SELECT target.id, target.deleted_at FROM target \
+       WHERE target.role <> 'viewer' AND target.parent_ok AND target.deleted_at IS NOT NULL \
+       UNION ALL SELECT c.id, c.deleted_at FROM tree JOIN tasks c ON c.parent_id = tree.id WHERE c.deleted_at = tree.deleted_at\
+     ), back AS (\
+       UPDATE tasks t SET deleted_at = NULL, updated_at = greatest($3, t.updated_at), version = t.version + 1 \
+       FROM tree WHERE t.id = tree.id RETURNING ",
+    columns!("t."),
+    "), logged AS (\
+       INSERT INTO task_activity (task_id, id, actor_id, action, changes, created_at) \
+       SELECT back.id, $4, $2, 'restored', '{}', $3 FROM back\
+     ) SELECT target.role, target.deleted_at IS NOT NULL, target.parent_ok, ",
+    columns!("back."),
+    " FROM target LEFT JOIN back ON back.id = target.id"
+);
+
+const TARGET: &str = "SELECT m.role, t.deleted_at, (t.parent_id IS NULL OR EXISTS (\
+       SELECT 1 FROM tasks p WHERE p.id = t.parent_id AND p.deleted_at IS NULL)) \
+     FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = ? WHERE t.id = ?";
+
+const SQLITE: &str = "WITH RECURSIVE tree (id) AS (\
+       SELECT ? UNION ALL SELECT c.id FROM tree JOIN tasks c ON c.parent_id = tree.id WHERE c.deleted_at = ?\
+     ) UPDATE tasks SET deleted_at = NULL, updated_at = max(?, updated_at), version = version + 1 \
+     WHERE id IN (SELECT id FROM tree) RETURNING id";
+
+/// What the target's state allows. `Ok(false)`: it is not in the trash, there is nothing to do.
+fn judge(role: Role, deleted: bool, parent_ok: bool) -> Result<bool, Refusal> {
+    may_write(role)?;
+    match (deleted, parent_ok) {
+        (true, false) => Err(Refusal::ParentDeleted),
+        (deleted, _) => Ok(deleted),
+    }
+}
+
+fn run_sqlite(
+    connection: &mut SqliteConnection,
+    user_id: Uuid,
+    id: Uuid,
+    now: Timestamp,
+) -> QueryResult<Result<Task, Refusal>> {
+    let target = Statement::<(Text, Nullable<Instant>, Bool)>::new(TARGET, binds![user_id, id]);
+    let target: Vec<(Role, Option<Timestamp>, bool)> = diesel::RunQueryDsl::load(target, connection)?;
+    let Some((role, deleted_at, parent_ok)) = target.into_iter().next() else { return Ok(Err(Refusal::NotFound)) };
+    match judge(role, deleted_at.is_some(), parent_ok) {
+        Err(refusal) => return Ok(Err(refusal)),
+        Ok(false) => {}
+        Ok(true) => {
+            let restore = Statement::<(Id,)>::new(SQLITE, binds![id, deleted_at, now]);
+            let back: Vec<(Uuid,)> = diesel::RunQueryDsl::load(restore, connection)?;
+            for (id,) in back {
+                activity::log_sqlite(connection, id, user_id, "restored", JsonText("{}".into()), now)?;
+            }
+        }
+    }
+    let task: Vec<(Task, Role)> = diesel::RunQueryDsl::load(visible(user_id, id), connection)?;
+    Ok(task.into_iter().next().map(|(task, _)| task).ok_or(Refusal::NotFound))
+}
+
+impl Db {
+    /// Restores a task. A task that is not in the trash stays as it is and is the answer too, so a repeat does no harm.
+    pub async fn restore_task(&self, user_id: Uuid, id: Uuid, now: Timestamp) -> Result<Result<Task, Refusal>, StoreError> {
+        if self.is_sqlite() {
+            return self
+                .sqlite_write(Operation::TaskRestore, move |connection| {
+                    run_sqlite(connection, user_id, id, now).map(keep_if_done)
+                })
+                .await;
+        }
+        let statement = Statement::<RestoreRow>::postgres(POSTGRES, binds![id, user_id, now, Uuid::now_v7()]);
+        let rows: Vec<(Role, bool, bool, Option<Task>)> = self.postgres_write(Operation::TaskRestore, statement).await?;
+        let Some((role, deleted, parent_ok, task)) = rows.into_iter().next() else { return Ok(Err(Refusal::NotFound)) };
+        match (judge(role, deleted, parent_ok), task) {
+            (Err(refusal), _) => Ok(Err(refusal)),
+            (Ok(_), Some(task)) => Ok(Ok(task)),
+            (Ok(_), None) => Ok(self.get_task(user_id, id).await?.ok_or(Refusal::NotFound)),
+        }
+    }
+}

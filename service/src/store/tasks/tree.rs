@@ -1,0 +1,76 @@
+//! The tree of subtasks: how deep a task lies, how high its own tree is, and what a new parent would make of it.
+//!
+//! The depth is not stored, so nothing can go stale; a walk up takes at most five steps. On PostgreSQL, writes that set a
+//! parent take one lock for the project first, since two that move tasks under each other could not see one another.
+
+use diesel::SqliteConnection;
+use diesel::sql_types::{BigInt, Bool, Nullable};
+use uuid::Uuid;
+
+use super::super::statement::{Statement, binds};
+use crate::tasks::model::{DEPTH_MAX, Refusal};
+
+/// What the walk up from a parent found: how deep the parent lies (`None`: no living task of the project), and whether the
+/// task in question lies on the way.
+pub(super) type PathRow = (Nullable<BigInt>, Nullable<Bool>);
+
+/// The walk up from `$parent` within `$project`, as SQL with the given names for its values. Six steps at most: one more than
+/// the limit shows that the limit is broken.
+pub(super) fn path_sql(parent: &str, project: &str, task: &str) -> String {
+    format!(
+        "WITH RECURSIVE up(id, parent_id, depth) AS (\
+           SELECT p.id, p.parent_id, 1 FROM tasks p WHERE p.id = {parent} AND p.project_id = {project} AND p.deleted_at IS NULL \
+           UNION ALL SELECT p.id, p.parent_id, up.depth + 1 FROM up JOIN tasks p ON p.id = up.parent_id WHERE up.depth < 6\
+         ) SELECT CAST(max(depth) AS bigint) AS depth, CAST(max(CASE WHEN id = {task} THEN 1 ELSE 0 END) AS bigint) = 1 AS cycle FROM up"
+    )
+}
+
+/// The height of the living tree under `$task`, itself included.
+pub(super) fn height_sql(task: &str) -> String {
+    format!(
+        "WITH RECURSIVE down(id, height) AS (\
+           SELECT t.id, 1 FROM tasks t WHERE t.id = {task} \
+           UNION ALL SELECT c.id, down.height + 1 FROM down JOIN tasks c ON c.parent_id = down.id \
+             WHERE c.deleted_at IS NULL AND down.height < 6\
+         ) SELECT CAST(max(height) AS bigint) FROM down"
+    )
+}
+
+/// What a parent at `depth` means for a task whose own tree is `height` high.
+pub(super) fn judge(depth: Option<i64>, cycle: Option<bool>, height: i64) -> Result<(), Refusal> {
+    match depth {
+        None => Err(Refusal::UnknownParent),
+        Some(_) if cycle == Some(true) => Err(Refusal::ParentCycle),
+        Some(depth) if depth + height > DEPTH_MAX => Err(Refusal::TooDeep),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The same on SQLite, inside the transaction of the write.
+pub(super) fn judge_sqlite(
+    connection: &mut SqliteConnection,
+    project_id: Uuid,
+    parent_id: Uuid,
+    task_id: Uuid,
+    exists: bool,
+) -> diesel::QueryResult<Result<(), Refusal>> {
+    let path = Statement::<PathRow>::new(path_sql("?", "?", "?"), binds![parent_id, project_id, task_id]);
+    let path: Vec<(Option<i64>, Option<bool>)> = diesel::RunQueryDsl::load(path, connection)?;
+    let height = if exists {
+        let height = Statement::<(Nullable<BigInt>,)>::new(height_sql("?"), binds![task_id]);
+        let rows: Vec<(Option<i64>,)> = diesel::RunQueryDsl::load(height, connection)?;
+        rows.first().and_then(|(height,)| *height).unwrap_or(1)
+    } else {
+        1
+    };
+    let (depth, cycle) = path.first().copied().unwrap_or((None, None));
+    Ok(judge(depth, cycle, height))
+}
+
+/// Takes the lock of the tree in which `task_id` lies, until the transaction ends. PostgreSQL.
+pub(super) fn lock(task_id: Uuid) -> Statement<(Bool,)> {
+    Statement::postgres(
+        "SELECT pg_advisory_xact_lock(hashtextextended(project_id::text, 0)) IS NOT NULL FROM tasks WHERE id = $1",
+        binds![task_id],
+    )
+}

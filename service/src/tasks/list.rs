@@ -1,0 +1,138 @@
+//! `GET /tasks`: a page of tasks, filtered and sorted.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::{HeaderName, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::model::{Priority, Status, Task};
+use crate::app::AppState;
+use crate::http::extract::Caller;
+use crate::http::problem::{FieldError, Kind, Problem};
+use crate::http::query::Parameters;
+use crate::store::tasks::{Direction, Filter, Key, Order, Sort};
+
+/// A page of tasks.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TaskPage {
+    /// In the order asked for.
+    pub items: Vec<Task>,
+    /// Where the next page starts; null on the last one.
+    pub next_cursor: Option<String>,
+}
+
+/// The parameters that the list knows.
+const KNOWN: [&str; 12] = [
+    "project_id", "status", "priority", "assignee_id", "label", "parent_id", "due_before", "due_after", "q", "sort", "limit",
+    "cursor",
+];
+
+const SORTS: &str = "takes one of created_at, updated_at, due_at, priority, or one of them behind a - for descending";
+
+/// Which filters go with which sorts; what is not named goes with all. Each pair here has an index; the others would read
+/// every task of the project for a page.
+const SERVED: [(&str, &[Sort]); 4] = [
+    ("q", &[Sort::CreatedAt]),
+    ("due_before", &[Sort::CreatedAt, Sort::DueAt]),
+    ("due_after", &[Sort::CreatedAt, Sort::DueAt]),
+    ("priority", &[Sort::CreatedAt, Sort::Priority]),
+];
+
+/// Characters of `q` at most.
+const Q_MAX: usize = 200;
+/// Words of `q` at most.
+const WORDS_MAX: usize = 16;
+
+fn order(parameters: &Parameters) -> Result<Order, Problem> {
+    let text = parameters.get("sort").unwrap_or("-created_at");
+    let (direction, name) = match text.strip_prefix('-') {
+        Some(name) => (Direction::Descending, name),
+        None => (Direction::Ascending, text),
+    };
+    let sort = Sort::ALL.into_iter().find(|sort| sort.as_str() == name);
+    let sort = sort.ok_or_else(|| Problem::invalid_parameter("sort", SORTS))?;
+    for (filter, sorts) in SERVED {
+        if parameters.get(filter).is_some() && !sorts.contains(&sort) {
+            let served: Vec<&str> = sorts.iter().map(|sort| sort.as_str()).collect();
+            let detail = format!("{filter} is served with sort by {}, either way", served.join(" or "));
+            return Err(Problem::new(Kind::UnsupportedQuery, detail.clone())
+                .with_errors(vec![FieldError::new("/sort", detail)]));
+        }
+    }
+    Ok(Order { sort, direction })
+}
+
+fn words(parameters: &Parameters) -> Result<Option<Vec<String>>, Problem> {
+    let Some(q) = parameters.get("q") else { return Ok(None) };
+    let words: Vec<String> =
+        q.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
+    if words.is_empty() || words.len() > WORDS_MAX || q.chars().count() > Q_MAX {
+        let takes = format!("takes 1 to {WORDS_MAX} words of letters and digits, in up to {Q_MAX} characters");
+        return Err(Problem::invalid_parameter("q", takes));
+    }
+    Ok(Some(words))
+}
+
+fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
+    let label = parameters.get("label").map(str::to_owned);
+    if label.as_ref().is_some_and(|label| label.is_empty() || label.chars().count() > super::requests::LABEL_MAX) {
+        return Err(Problem::invalid_parameter("label", "takes 1 to 50 characters"));
+    }
+    Ok(Filter {
+        project_id: parameters.id("project_id")?,
+        status: parameters.word::<Status>("status", &Status::ALL.map(Status::as_str))?,
+        priority: parameters.word::<Priority>("priority", &Priority::ALL.map(Priority::as_str))?,
+        assignee_id: parameters.id("assignee_id")?,
+        label,
+        parent_id: parameters.id("parent_id")?,
+        due_before: parameters.instant("due_before")?,
+        due_after: parameters.instant("due_after")?,
+        words: words(parameters)?,
+    })
+}
+
+/// Tasks of the caller's projects. `q` goes with sort by `created_at`, `due_before` and `due_after` with `created_at` and
+/// `due_at`, `priority` with `created_at` and `priority`; every other filter goes with every sort. What is not served
+/// together is refused with 400.
+#[utoipa::path(
+    get, path = "/api/v1/tasks", tag = "tasks", operation_id = "list_tasks", security(("bearer" = [])),
+    params(
+        ("project_id" = Option<Uuid>, Query, description = "Tasks of this project"),
+        ("status" = Option<Status>, Query, description = "Tasks with this status"),
+        ("priority" = Option<Priority>, Query, description = "Tasks with this priority"),
+        ("assignee_id" = Option<Uuid>, Query, description = "Tasks of this person"),
+        ("label" = Option<String>, Query, description = "Tasks with this label", min_length = 1, max_length = 50),
+        ("parent_id" = Option<Uuid>, Query, description = "Direct subtasks of this task"),
+        ("due_before" = Option<String>, Query, format = DateTime, description = "Tasks due before this instant"),
+        ("due_after" = Option<String>, Query, format = DateTime, description = "Tasks due at this instant or after it"),
+        ("q" = Option<String>, Query, description = "Tasks whose title or description has all these words", min_length = 1, max_length = 200),
+        ("sort" = Option<String>, Query, description = "`created_at`, `updated_at`, `due_at` or `priority`; descending behind a `-`", pattern = "^-?(created_at|updated_at|due_at|priority)$", example = "-created_at"),
+        ("limit" = Option<u32>, Query, description = "Rows of the page, 50 if left out", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filter and sort"),
+    ),
+    responses((status = 200, description = "A page", body = TaskPage, headers(("link" = String, description = "The next page, `rel=\"next\"`, when there is one"))))
+)]
+pub async fn list_tasks(
+    State(state): State<Arc<AppState>>,
+    caller: Caller,
+    parameters: Parameters,
+) -> Result<(Option<[(HeaderName, String); 1]>, Json<TaskPage>), Problem> {
+    parameters.expect(&KNOWN)?;
+    let order = order(&parameters)?;
+    let filter = filter(&parameters)?;
+    let limit = parameters.limit()?;
+    let user_id = caller.0.user_id;
+    let scope = parameters.scope(user_id, "tasks");
+    let after = parameters.get("cursor").map(|cursor| state.cursors.open(scope, cursor)).transpose()?;
+    let (items, more) = state.db.list_tasks(user_id, &filter, order, after, limit).await?;
+    let next_cursor =
+        items.last().filter(|_| more).map(|last| state.cursors.seal(scope, Key::of(last, order.sort)));
+    let link = next_cursor.as_ref().map(|cursor| {
+        let target = format!("</api/v1/tasks?{}>; rel=\"next\"", parameters.with_cursor(cursor));
+        [(header::LINK, target)]
+    });
+    Ok((link, Json(TaskPage { items, next_cursor })))
+}

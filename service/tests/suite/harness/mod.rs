@@ -1,0 +1,60 @@
+//! What the tests stand on: real databases, the service in this process or as a process of its own, a client, a proxy.
+
+pub mod app;
+mod checks;
+pub mod client;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod reply;
+pub mod sqlite;
+mod supervisor;
+
+pub use app::{Backend, TestApp};
+
+/// Says that a component is missing and what it is that goes untested; fails where everything must be present.
+pub fn skip(component: &str) {
+    let required = std::env::var_os("REQUIRE_REAL").is_some_and(|value| value == "1");
+    assert!(!required, "{component} is not installed and REQUIRE_REAL=1: run scripts/install-test-tools");
+    // Written past the test runner, which would swallow it: a skipped test must not look like one that passed.
+    let text = format!("\nSKIPPED: {component} is not installed; run scripts/test, which installs it\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+}
+
+/// Makes of each function two tests, `sqlite::name` and `postgres::name`; once in a file. The argument is a fresh
+/// `TestApp`, or the `Backend` for a test that configures its own.
+///
+/// ```text
+/// on_both_backends! {
+///     /// A list of nothing is an empty list.
+///     async fn a_new_user_has_no_tasks(app: TestApp) {
+///         let ann = app.register("ann").await;
+///         assert_eq!(ann.get("tasks").await.expect(200).body["items"], json!([]));
+///     }
+/// }
+/// ```
+macro_rules! on_both_backends {
+    ($($(#[$attribute:meta])* async fn $name:ident($subject:ident: $type:ty) $body:block)+) => {
+        $(async fn $name($subject: $type) $body)+
+
+        mod sqlite {
+            $($(#[$attribute])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::harness::app::prepare($crate::harness::Backend::Sqlite).await).await;
+            })+
+        }
+
+        mod postgres {
+            $($(#[$attribute])*
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if $crate::harness::postgres::Cluster::get().is_some() {
+                    super::$name($crate::harness::app::prepare($crate::harness::Backend::Postgres).await).await;
+                }
+            })+
+        }
+    };
+}
+
+pub(crate) use on_both_backends;

@@ -1,0 +1,53 @@
+//! The log events: those lines whose `event` field is a name that queries and alarms rely on.
+
+/// One log event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogEvent {
+    /// The value of the line's `event` field.
+    pub name: &'static str,
+    /// The levels it is written at.
+    pub levels: &'static [&'static str],
+    /// Its fields besides `event` and the top level's, in order; those in `optional` may be absent.
+    pub fields: &'static [&'static str],
+    /// Fields that a line has only when there is something to say.
+    pub optional: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+/// The fields that every line may have at its top level; a field of an event with one of these names is written
+/// as `field_<name>`. `message` is missing on purpose: the event's own message is the line's.
+pub const TOP_LEVEL_FIELDS: &[&str] = &[
+    "timestamp",
+    "level",
+    "target",
+    "service",
+    "version",
+    "environment",
+    "trace_id",
+    "span_id",
+    "trace_flags",
+    "request_id",
+    "truncated",
+];
+
+/// The canonical line: exactly one for each request, however it ended.
+pub const HTTP_REQUEST: LogEvent = LogEvent {
+    name: "http_request",
+    levels: &["INFO", "ERROR"],
+    fields: &["method", "route", "path", "status", "duration_ms", "db_time_ms", "db_queries", "bytes", "outcome"],
+    optional: &["user_id", "client_address"],
+    help: "A request ended. ERROR when the status is 500 or above.",
+};
+
+/// Written by the log writer itself once there is room again.
+pub const LOG_LINES_DROPPED: LogEvent = LogEvent {
+    name: "log_lines_dropped",
+    levels: &["WARN"],
+    fields: &["lines", "first_dropped_at", "last_dropped_at"],
+    optional: &[],
+    help: "Log lines were lost between two moments because the output was too slow or failed.",
+};
+
+/// Every log event.
+pub const LOG_EVENTS: &[&LogEvent] = &[&HTTP_REQUEST, &LOG_LINES_DROPPED];

@@ -1,0 +1,130 @@
+//! The closed sets: enums whose members are the only values their label can take.
+
+/// Declares an enum of label values: its members, their spelling, and the list of both.
+macro_rules! closed_set {
+    ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $member:ident = $text:literal,)+ }) => {
+        $(#[$outer])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$inner])* $member,)+ }
+
+        impl $name {
+            /// Every member, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$member),+];
+            /// Every label value, in the order of `ALL`.
+            pub const LABELS: &'static [&'static str] = &[$($text),+];
+
+            /// The value of the label.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$member => $text),+ }
+            }
+        }
+    };
+}
+
+closed_set! {
+    /// Why a request was refused before or instead of its handler's answer.
+    Rejection {
+        /// As many requests as the process takes are being served.
+        InFlightLimit = "in_flight_limit",
+        /// The request's time was over.
+        Timeout = "timeout",
+        /// The body is longer than its route takes.
+        BodyTooLarge = "body_too_large",
+        /// The address is longer than any of ours.
+        UriTooLong = "uri_too_long",
+        /// The caller's allowance is used up.
+        RateLimited = "rate_limited",
+        /// What arrived is not HTTP.
+        Malformed = "malformed",
+        /// The headers did not arrive in time.
+        HeaderTimeout = "header_timeout",
+        /// As many connections as the process takes are open.
+        ConnectionLimit = "connection_limit",
+        /// Too many passwords wait to be hashed.
+        PasswordQueueFull = "password_queue_full",
+        /// No connection of the pool came free in time.
+        DatabaseBusy = "database_busy",
+    }
+}
+
+closed_set! {
+    /// How an attempt to authenticate ended.
+    AuthResult {
+        /// Tokens were issued.
+        Success = "success",
+        /// No such user, or not its password.
+        InvalidCredentials = "invalid_credentials",
+        /// A refresh token came a second time: its family is revoked.
+        RefreshReuse = "refresh_reuse",
+        /// A refresh token that is unknown, expired or revoked.
+        InvalidRefresh = "invalid_refresh",
+    }
+}
+
+closed_set! {
+    /// Why a database operation failed.
+    DbErrorType {
+        /// The statement took longer than it may.
+        Timeout = "timeout",
+        /// The database could not be reached or shut the connection.
+        Unavailable = "unavailable",
+        /// A constraint or a concurrent write was in the way.
+        Conflict = "conflict",
+        /// Anything else: a mistake of ours.
+        Internal = "internal",
+        /// No connection of the pool came free in time.
+        PoolTimeout = "pool_timeout",
+    }
+}
+
+closed_set! {
+    /// What a connection of the pool is doing.
+    ConnectionState {
+        /// Open and free.
+        Idle = "idle",
+        /// Lent to a request.
+        Used = "used",
+    }
+}
+
+closed_set! {
+    /// Why telemetry was thrown away.
+    DropReason {
+        /// The bounded buffer had no room left.
+        QueueFull = "queue_full",
+        /// The output answered with an error.
+        WriteFailed = "write_failed",
+    }
+}
+
+impl DbErrorType {
+    /// The values of `error_type`: the empty string is success, then the members in order.
+    pub const LABELS_WITH_SUCCESS: [&'static str; Self::ALL.len() + 1] = {
+        let mut labels = [""; Self::ALL.len() + 1];
+        let mut at = 0;
+        while at < Self::LABELS.len() {
+            labels[at + 1] = Self::LABELS[at];
+            at += 1;
+        }
+        labels
+    };
+}
+
+/// The values of `http_request_method`: the nine methods of RFC 9110 and RFC 5789, and the rest as one.
+pub const METHODS: [&str; 10] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "_OTHER"];
+
+/// Declares the statuses once as numbers and once as label values.
+macro_rules! statuses {
+    ($($status:literal),+ $(,)?) => {
+        /// The statuses that are counted apart, ascending. Any other counts as the nearest of its class.
+        pub const STATUSES: [u16; STATUS_LABELS.len()] = [$($status),+];
+        /// The values of `http_response_status_code`, in the order of [`STATUSES`].
+        pub const STATUS_LABELS: &[&str] = &[$(stringify!($status)),+];
+    };
+}
+
+statuses!(
+    200, 201, 204, 207, 303, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 414, 415, 422, 428, 429, 431, 499, 500,
+    503,
+);

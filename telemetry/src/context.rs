@@ -1,0 +1,167 @@
+//! The request's context: what every log line and every answer of one request has in common, reachable from
+//! anywhere below the middleware without being passed along.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::HeaderValue;
+use uuid::Uuid;
+
+use crate::{clock, random::random_bytes, trace_context::TraceContext};
+
+/// The longest request id that is taken from a client, in characters.
+pub const REQUEST_ID_LENGTH_MAX: usize = 128;
+
+tokio::task_local! {
+    static CURRENT: Arc<RequestContext>;
+}
+
+/// One request's identity, and what it has used so far.
+#[derive(Debug)]
+pub struct RequestContext {
+    /// Echoed in `x-request-id`; the client's own if it is well formed.
+    pub request_id: Box<str>,
+    /// Its place in the trace.
+    pub trace: TraceContext,
+    user_id: OnceLock<Uuid>,
+    database_queries: AtomicU32,
+    database_nanoseconds: AtomicU64,
+}
+
+impl RequestContext {
+    /// A context for one request.
+    pub fn new(request_id: String, trace: TraceContext) -> Arc<Self> {
+        Arc::new(Self {
+            request_id: request_id.into_boxed_str(),
+            trace,
+            user_id: OnceLock::new(),
+            database_queries: AtomicU32::new(0),
+            database_nanoseconds: AtomicU64::new(0),
+        })
+    }
+
+    /// The context of the request that the running task serves, if it serves one.
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Lends the current context, without touching its reference count.
+    pub fn with_current<R>(use_it: impl FnOnce(&Self) -> R) -> Option<R> {
+        CURRENT.try_with(|context| use_it(context)).ok()
+    }
+
+    /// Makes this the current context while `future` runs. A task that `future` spawns does not inherit it.
+    pub fn scope<F: Future>(self: Arc<Self>, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
+    }
+
+    /// Makes this the current context while `work` runs: for code outside the request's task, such as the end of
+    /// a response's body.
+    pub fn sync_scope<R>(self: Arc<Self>, work: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self, work)
+    }
+
+    /// Remembers who is calling; the first call counts.
+    pub fn set_user(&self, user_id: Uuid) {
+        let _ = self.user_id.set(user_id);
+    }
+
+    /// Who is calling, once that is known.
+    pub fn user_id(&self) -> Option<Uuid> {
+        self.user_id.get().copied()
+    }
+
+    /// Adds one database operation and the time it took.
+    pub fn add_database(&self, duration: Duration) {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.database_queries.fetch_add(1, Relaxed);
+        self.database_nanoseconds.fetch_add(nanoseconds, Relaxed);
+    }
+
+    /// Database operations so far.
+    pub fn database_queries(&self) -> u32 {
+        self.database_queries.load(Relaxed)
+    }
+
+    /// Time spent in them; operations side by side add up.
+    pub fn database_time(&self) -> Duration {
+        Duration::from_nanos(self.database_nanoseconds.load(Relaxed))
+    }
+
+    /// The request's id: the client's if it has 1 to 128 characters of `A-Z a-z 0-9 . _ -`, else a new UUIDv7. What
+    /// is taken ends up in logs and headers, hence the short alphabet.
+    pub fn request_id_from_header(header: Option<&HeaderValue>) -> String {
+        header
+            .and_then(|value| value.to_str().ok())
+            .filter(|id| (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len()))
+            .filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)))
+            .map_or_else(new_request_id, str::to_owned)
+    }
+}
+
+fn new_request_id() -> String {
+    let milliseconds = u64::try_from(clock::since_epoch().as_millis()).unwrap_or(u64::MAX);
+    uuid::Builder::from_unix_timestamp_millis(milliseconds, &random_bytes()).into_uuid().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_request_without_an_id_gets_a_uuid_v7() {
+        let id = RequestContext::request_id_from_header(None);
+        let version = Uuid::parse_str(&id).map(|uuid| uuid.get_version_num());
+        assert_eq!(version, Ok(7));
+        assert_ne!(id, RequestContext::request_id_from_header(None));
+    }
+
+    #[test]
+    fn an_id_of_128_characters_is_kept_and_one_of_129_is_replaced() {
+        for (length, kept) in [(1, true), (128, true), (129, false)] {
+            let sent = "a".repeat(length);
+            let header = HeaderValue::from_str(&sent).ok();
+            let id = RequestContext::request_id_from_header(header.as_ref());
+            assert_eq!(id == sent, kept, "{length}");
+        }
+    }
+
+    #[test]
+    fn outside_a_request_there_is_no_context() {
+        assert!(RequestContext::current().is_none());
+        assert_eq!(RequestContext::with_current(|_| ()), None);
+    }
+
+    #[test]
+    fn the_context_is_current_within_its_scope_and_adds_up() {
+        let context = RequestContext::new("id".into(), TraceContext::new_root());
+        context.clone().sync_scope(|| {
+            RequestContext::with_current(|current| {
+                current.set_user(Uuid::nil());
+                current.set_user(Uuid::max());
+                current.add_database(Duration::from_micros(3));
+                current.add_database(Duration::from_nanos(5));
+            });
+        });
+        assert_eq!(context.user_id(), Some(Uuid::nil()), "the first user counts");
+        assert_eq!(context.database_queries(), 2);
+        assert_eq!(context.database_time(), Duration::from_nanos(3005));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_client_sends_the_id_is_safe_to_print(bytes: Vec<u8>) {
+            let header = HeaderValue::from_bytes(&bytes).ok();
+            let id = RequestContext::request_id_from_header(header.as_ref());
+            prop_assert!((1..=REQUEST_ID_LENGTH_MAX).contains(&id.len()));
+            prop_assert!(id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Why telemetry could not start.
+
+use std::{error::Error, fmt, io};
+
+use crate::logs::FilterError;
+
+/// Why telemetry could not start.
+#[derive(Debug)]
+pub enum InitError {
+    /// `RUST_LOG` is not a filter.
+    Filter(FilterError),
+    /// The process has logging already.
+    AlreadyStarted,
+    /// Standard output could not be opened, or the writer's thread not be started.
+    Output(io::Error),
+}
+
+impl InitError {
+    /// The environment variable to correct, if that is what is wrong.
+    pub const fn variable(&self) -> Option<&'static str> {
+        match self {
+            Self::Filter(_) => Some("RUST_LOG"),
+            Self::AlreadyStarted | Self::Output(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Filter(error) => write!(formatter, "RUST_LOG: {error}"),
+            Self::AlreadyStarted => formatter.write_str("logging was started a second time"),
+            Self::Output(error) => write!(formatter, "the log output could not be opened: {error}"),
+        }
+    }
+}
+
+impl Error for InitError {}

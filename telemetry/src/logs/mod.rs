@@ -1,0 +1,65 @@
+//! Structured logs: one JSON object a line, or text for people, through a bounded writer that never blocks.
+//!
+//! Only events are written; spans are left to tracing. What belongs to a request comes from its
+//! [`RequestContext`](crate::context::RequestContext), not from spans.
+
+mod control;
+mod escape;
+mod http_request;
+mod json;
+mod output;
+mod pretty;
+mod stats;
+mod timestamp;
+mod writer;
+
+use std::sync::Arc;
+
+use tracing::Dispatch;
+use tracing_subscriber::{Layer, Registry, layer::SubscriberExt};
+
+pub use self::{
+    control::{FilterError, LogControl},
+    http_request::{HttpRequestEvent, Outcome, PATH_CHARACTERS_MAX},
+    stats::LogStats,
+    writer::{LOG_BUFFER_BYTES_MAX, LOG_BUFFER_ERROR_RESERVE},
+};
+pub(crate) use self::{
+    control::{LogFilter, filter},
+    json::Identity,
+    writer::LogWriter,
+};
+
+use self::{json::JsonLayer, writer::Summary};
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Text for people, in colour on a terminal.
+    Pretty,
+}
+
+/// The subscriber: the layer of the format, behind its filter.
+pub(crate) fn subscriber(
+    format: LogFormat,
+    colours: bool,
+    identity: Identity,
+    filter: LogFilter,
+    writer: Arc<LogWriter>,
+) -> Dispatch {
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Json => JsonLayer::new(identity, writer).with_filter(filter).boxed(),
+        LogFormat::Pretty => pretty::layer(writer, colours).with_filter(filter).boxed(),
+    };
+    Dispatch::new(tracing_subscriber::registry().with(layer))
+}
+
+/// How the writer words the line about lines it lost.
+pub(crate) fn summary(format: LogFormat, identity: Identity) -> Summary {
+    match format {
+        LogFormat::Json => Box::new(move |drops, out| json::drops_line(&identity, drops, out)),
+        LogFormat::Pretty => Box::new(pretty::drops_line),
+    }
+}

@@ -1,0 +1,253 @@
+//! Metrics: one recorder for each app, every handle taken from the catalogue, nothing looked up by name on the way
+//! of a request.
+//!
+//! There is no global recorder: tests run many apps in one process, and each must see its own counts. Handles are
+//! registered once and kept, so recording is an index into a table and an atomic addition; nothing needs upkeep. The
+//! exporter's `idle_timeout` must stay off: it silently discards what kept handles record after it has expired.
+
+mod histogram;
+mod http;
+mod process;
+mod registry;
+mod text;
+mod up_down;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use ::metrics::{Counter, Gauge};
+
+pub use self::{
+    http::{MethodLabel, RouteIndex, RouteLabel},
+    up_down::{UpDown, UpDownGuard},
+};
+pub use crate::catalogue::{AuthResult, DbErrorType, Rejection};
+use crate::{
+    catalogue::{self, ConnectionState, DropReason, METRICS},
+    logs::LogStats,
+};
+
+use self::{histogram::Histogram, http::HttpTable, registry::Registry};
+
+/// Which build runs.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildInfo {
+    /// The version of the release.
+    pub version: &'static str,
+    /// The revision of the source.
+    pub revision: &'static str,
+}
+
+/// The database pool at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolState {
+    /// Connections that are open and free.
+    pub idle: u32,
+    /// Connections lent to requests.
+    pub used: u32,
+    /// The most connections it may open.
+    pub max: u32,
+    /// Requests that wait for one.
+    pub pending: u32,
+    /// Waits that ended without one, since the start.
+    pub timeouts_total: u64,
+}
+
+/// All metrics of one app.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    http: HttpTable,
+    /// Open connections of clients.
+    pub connections: UpDown,
+    active_requests: UpDown,
+    rejections: Vec<Counter>,
+    panics: Counter,
+    /// `[operation][error type]`, success first.
+    db_operations: Vec<Vec<Arc<Histogram>>>,
+    db_wait: Arc<Histogram>,
+    db_idle: Gauge,
+    db_used: Gauge,
+    db_max: Gauge,
+    db_pending: Gauge,
+    db_timeouts: Counter,
+    sqlite_wal_bytes: Gauge,
+    tasks_created: Counter,
+    tasks_completed: Counter,
+    tasks_purged: Counter,
+    auth_attempts: Vec<Counter>,
+    log_dropped: Vec<Counter>,
+    log_lines: Counter,
+    log_queue_bytes: Gauge,
+    log_stats: OnceLock<Arc<LogStats>>,
+    series_max: usize,
+}
+
+impl Metrics {
+    /// Registers everything the catalogue holds; what is known beforehand starts at 0.
+    ///
+    /// # Panics
+    ///
+    /// If there are more routes or operations than the catalogue allows: a mistake that each test of the app meets.
+    pub fn new(routes: &'static [RouteLabel], operations: &'static [&'static str], build: BuildInfo) -> Arc<Self> {
+        let registry = Registry::new();
+        let http = HttpTable::new(routes, &registry);
+        registry.check_bound(&catalogue::HTTP_ROUTE, http.routes().len());
+        registry.check_bound(&catalogue::DB_OPERATION_NAME, operations.len());
+        registry.gauge(&catalogue::BUILD_INFO, &[build.version, build.revision]).set(1.0);
+        let series_max = METRICS
+            .iter()
+            .map(|metric| {
+                metric.series_max(|label| match label.name {
+                    name if name == catalogue::HTTP_ROUTE.name => Some(http.routes().len()),
+                    name if name == catalogue::DB_OPERATION_NAME.name => Some(operations.len()),
+                    _ => None,
+                })
+            })
+            .sum();
+        let db_operations = operations
+            .iter()
+            .map(|operation| {
+                DbErrorType::LABELS_WITH_SUCCESS
+                    .iter()
+                    .map(|error| registry.histogram(&catalogue::DB_OPERATION_DURATION, &[operation, error]))
+                    .collect()
+            })
+            .collect();
+        let connections = |state: ConnectionState| registry.gauge(&catalogue::DB_CONNECTION_COUNT, &[state.as_str()]);
+        Arc::new(Self {
+            connections: UpDown::new(registry.gauge(&catalogue::HTTP_CONNECTIONS, &[])),
+            active_requests: UpDown::new(registry.gauge(&catalogue::HTTP_ACTIVE_REQUESTS, &[])),
+            rejections: registry.counters(&catalogue::HTTP_REJECTED_REQUESTS, &[], Rejection::LABELS),
+            panics: registry.counter(&catalogue::PANICS, &[]),
+            db_operations,
+            db_wait: registry.histogram(&catalogue::DB_CONNECTION_WAIT_TIME, &[]),
+            db_idle: connections(ConnectionState::Idle),
+            db_used: connections(ConnectionState::Used),
+            db_max: registry.gauge(&catalogue::DB_CONNECTION_MAX, &[]),
+            db_pending: registry.gauge(&catalogue::DB_PENDING_REQUESTS, &[]),
+            db_timeouts: registry.counter(&catalogue::DB_CONNECTION_TIMEOUTS, &[]),
+            sqlite_wal_bytes: registry.gauge(&catalogue::SQLITE_WAL_BYTES, &[]),
+            tasks_created: registry.counter(&catalogue::TASKS_CREATED, &[]),
+            tasks_completed: registry.counter(&catalogue::TASKS_COMPLETED, &[]),
+            tasks_purged: registry.counter(&catalogue::TASKS_PURGED, &[]),
+            auth_attempts: registry.counters(&catalogue::AUTH_ATTEMPTS, &[], AuthResult::LABELS),
+            log_dropped: registry.counters(&catalogue::TELEMETRY_DROPPED, &["log"], DropReason::LABELS),
+            log_lines: registry.counter(&catalogue::TELEMETRY_LOG_LINES, &[]),
+            log_queue_bytes: registry.gauge(&catalogue::TELEMETRY_LOG_QUEUE, &[]),
+            log_stats: OnceLock::new(),
+            series_max,
+            http,
+            registry,
+        })
+    }
+
+    /// Lets `render` export the counts of the log writer; the first call counts.
+    pub fn attach_logs(&self, stats: Arc<LogStats>) {
+        let _ = self.log_stats.set(stats);
+    }
+
+    /// The Prometheus text exposition, version 0.0.4 (the exporter knows neither OpenMetrics nor exemplars), with
+    /// the process' own figures read at this moment.
+    pub fn render(&self) -> String {
+        if let Some(stats) = self.log_stats.get() {
+            for (counter, reason) in self.log_dropped.iter().zip(DropReason::ALL) {
+                counter.absolute(stats.dropped(*reason));
+            }
+            self.log_lines.absolute(stats.produced());
+            self.log_queue_bytes.set(stats.queue_bytes() as f64);
+        }
+        let mut out = self.registry.render();
+        process::render(&mut out);
+        text::sample(&mut out, &catalogue::TELEMETRY_SERIES_MAX, self.series_max as f64);
+        let series = text::count_samples(&out) + 1;
+        text::sample(&mut out, &catalogue::TELEMETRY_SERIES, series as f64);
+        out
+    }
+
+    /// The most sample lines that `render` can return, computed from the catalogue and this app's routes.
+    pub fn series_max(&self) -> usize {
+        self.series_max
+    }
+
+    /// Where a route template stands in the table; [`RouteIndex::UNMATCHED`] if the router has no such template. The
+    /// method does not matter: a known path asked with the wrong method still counts under its template.
+    pub fn route_index(&self, template: &str) -> RouteIndex {
+        self.http.index(template)
+    }
+
+    /// The `http_route` label of an index, `unmatched` among them.
+    pub fn route(&self, index: RouteIndex) -> &'static str {
+        self.http.route(index)
+    }
+
+    /// Counts one finished request. A status that is not in [`catalogue::STATUSES`] counts as the nearest one of its
+    /// class. Allocates only the first time a combination is seen.
+    pub fn http_request(&self, method: MethodLabel, route: RouteIndex, status: u16, duration: Duration) {
+        self.http.histogram(&self.registry, method, route, status).record(duration);
+    }
+
+    /// Counts a request as being served until the guard is dropped.
+    pub fn active_requests(&self) -> UpDownGuard {
+        self.active_requests.guard()
+    }
+
+    /// Counts a request or a connection that was refused.
+    pub fn rejected(&self, reason: Rejection) {
+        self.rejections[reason as usize].increment(1);
+    }
+
+    /// Counts a caught panic.
+    pub fn panic(&self) {
+        self.panics.increment(1);
+    }
+
+    /// Counts one database operation; `operation` is its place in the list given to [`Metrics::new`].
+    pub fn db_operation(&self, operation: usize, error: Option<DbErrorType>, duration: Duration) {
+        debug_assert!(operation < self.db_operations.len(), "operation {operation} is not in the list");
+        if let Some(by_error) = self.db_operations.get(operation) {
+            by_error[error.map_or(0, |error| error as usize + 1)].record(duration);
+        }
+    }
+
+    /// Counts one wait for a connection of the pool.
+    pub fn db_wait(&self, duration: Duration) {
+        self.db_wait.record(duration);
+    }
+
+    /// Sets the gauges of the pool.
+    pub fn db_pool(&self, state: PoolState) {
+        self.db_idle.set(state.idle);
+        self.db_used.set(state.used);
+        self.db_max.set(state.max);
+        self.db_pending.set(state.pending);
+        self.db_timeouts.absolute(state.timeouts_total);
+    }
+
+    /// Sets the size of the SQLite write-ahead log.
+    pub fn sqlite_wal_bytes(&self, bytes: u64) {
+        self.sqlite_wal_bytes.set(bytes as f64);
+    }
+
+    /// Counts created tasks.
+    pub fn task_created(&self, tasks: u64) {
+        self.tasks_created.increment(tasks);
+    }
+
+    /// Counts tasks that became done.
+    pub fn task_completed(&self, tasks: u64) {
+        self.tasks_completed.increment(tasks);
+    }
+
+    /// Counts deleted tasks that were removed for good.
+    pub fn tasks_purged(&self, tasks: u64) {
+        self.tasks_purged.increment(tasks);
+    }
+
+    /// Counts an attempt to log in or to refresh.
+    pub fn auth_attempt(&self, result: AuthResult) {
+        self.auth_attempts[result as usize].increment(1);
+    }
+}

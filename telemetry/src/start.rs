@@ -1,0 +1,119 @@
+//! Start and end: one `init` for the process, one `shutdown` that delivers what is left.
+
+use std::{
+    fs::File,
+    io::{IsTerminal, Write, stdout},
+    os::fd::AsFd,
+    sync::Arc,
+    time::Duration,
+};
+
+use tracing::Dispatch;
+
+use crate::{
+    error::InitError,
+    logs::{self, LogControl, LogFormat, LogStats, LogWriter},
+};
+
+/// How long a dropped [`Telemetry`] waits for its lines: a process that ends on an error still says why.
+const DROP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// What the process says about itself and how.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The service's name, on every line.
+    pub service: &'static str,
+    /// Its version, on every line.
+    pub version: &'static str,
+    /// `DEPLOYMENT_ENVIRONMENT`, on every line.
+    pub environment: String,
+    /// `LOG_FORMAT`.
+    pub format: LogFormat,
+    /// `RUST_LOG`: a level, or levels by target, as in `info,service=debug`.
+    pub filter: String,
+}
+
+/// The running telemetry of a process. Dropping it delivers what is left, within a second.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// Reads and changes the level while the process runs.
+    pub log_control: LogControl,
+    /// What the log writer has done so far; give it to `Metrics::attach_logs`.
+    pub log_stats: Arc<LogStats>,
+    writer: Arc<LogWriter>,
+}
+
+/// What became of the telemetry at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Whether all that was queued left in time.
+    pub complete: bool,
+    /// Log lines written since the start.
+    pub log_lines_written: u64,
+    /// Log lines dropped since the start.
+    pub log_lines_dropped: u64,
+    /// Log lines still queued when the time was over; lost if the process ends now.
+    pub log_lines_left: u64,
+}
+
+impl Telemetry {
+    /// Waits until every line produced before this call is written, at most `deadline`. Blocks its thread; lines
+    /// produced afterwards are still taken.
+    pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        let complete = self.writer.flush(deadline);
+        ShutdownReport {
+            complete,
+            log_lines_written: self.log_stats.written(),
+            log_lines_dropped: self.log_stats.dropped_total(),
+            log_lines_left: self.log_stats.waiting(),
+        }
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.writer.flush(DROP_DEADLINE);
+    }
+}
+
+/// Starts logging to standard output, for the whole process.
+///
+/// # Errors
+///
+/// If the filter is not one, if logging was started before, or if the writer cannot start.
+pub fn init(settings: Settings) -> Result<Telemetry, InitError> {
+    // A descriptor of our own: the standard library's `Stdout` buffers by line, and would hide which lines a full
+    // pipe has taken.
+    let output = stdout().as_fd().try_clone_to_owned().map_err(InitError::Output)?;
+    let colours = stdout().is_terminal();
+    let (telemetry, dispatch) = start(&settings, Box::new(File::from(output)), colours)?;
+    tracing::dispatcher::set_global_default(dispatch).map_err(|_| InitError::AlreadyStarted)?;
+    Ok(telemetry)
+}
+
+/// The same with another output, and without making it the process' own: for tests, which use the returned
+/// dispatcher for a thread or set it themselves. `output` is given whole lines and must not buffer.
+///
+/// # Errors
+///
+/// If the filter is not one, or if the writer cannot start.
+pub fn build(settings: Settings, output: Box<dyn Write + Send>) -> Result<(Telemetry, Dispatch), InitError> {
+    start(&settings, output, false)
+}
+
+fn start(
+    settings: &Settings,
+    output: Box<dyn Write + Send>,
+    colours: bool,
+) -> Result<(Telemetry, Dispatch), InitError> {
+    let (filter, log_control) = logs::filter(&settings.filter).map_err(InitError::Filter)?;
+    let identity = logs::Identity::new(settings.service, settings.version, &settings.environment);
+    let writer =
+        LogWriter::start(output, logs::summary(settings.format, identity.clone())).map_err(InitError::Output)?;
+    let writer = Arc::new(writer);
+    // Layers for OpenTelemetry and Sentry join the subscriber here. The filter above is the log layer's own, so
+    // RUST_LOG will not silence them.
+    let dispatch = logs::subscriber(settings.format, colours, identity, filter, Arc::clone(&writer));
+    let telemetry = Telemetry { log_control, log_stats: writer.stats(), writer };
+    Ok((telemetry, dispatch))
+}

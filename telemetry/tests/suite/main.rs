@@ -1,0 +1,7 @@
+//! The crate from outside, as the service uses it.
+
+mod json_logs;
+mod log_writer;
+mod metrics;
+mod support;
+mod trace_context;
