@@ -89,7 +89,8 @@ impl App {
     ) -> anyhow::Result<App> {
         let url = config.database.url.expose();
         if config.database.auto_migrate {
-            let report = migrate::run(url, migrate::Command::Up).await.context("the migrations could not be applied")?;
+            let report =
+                migrate::run(url, migrate::Command::Up).await.context("the migrations could not be applied")?;
             for version in report.changed {
                 tracing::info!(event = "migrated", version, "a migration was applied");
             }
@@ -143,9 +144,8 @@ impl App {
         let (begin_stop, stop_requested) = watch::channel(false);
         let (stop_api, api_stops) = watch::channel(false);
         let (stop_admin, admin_stops) = watch::channel(false);
-        let address = |listener: &TcpListener| {
-            listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)))
-        };
+        let address =
+            |listener: &TcpListener| listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
         let (api, admin) = (address(&self.api), address(&self.admin));
         let settings = serve::Settings {
             max_connections: self.limits.max_connections,
@@ -153,7 +153,8 @@ impl App {
             grace: self.limits.shutdown_grace,
             metrics: Arc::clone(&self.state.metrics),
         };
-        let admin_settings = serve::Settings { max_connections: 100, grace: Duration::from_secs(1), ..settings.clone() };
+        let admin_settings =
+            serve::Settings { max_connections: 100, grace: Duration::from_secs(1), ..settings.clone() };
         let admin_router = admin::router(Arc::clone(&self.state));
         let api_task = tokio::spawn(serve::serve(self.api, self.api_router, settings, api_stops));
         let admin_task = tokio::spawn(serve::serve(self.admin, admin_router, admin_settings, admin_stops));
@@ -165,7 +166,11 @@ impl App {
                 pending::<()>().await; // nobody can ask any more: serve on
             }
             state.draining.store(true, Ordering::Relaxed);
-            tracing::info!(event = "draining", delay_ms = drain_delay.as_millis() as u64, "not ready any more, serving on");
+            tracing::info!(
+                event = "draining",
+                delay_ms = drain_delay.as_millis() as u64,
+                "not ready any more, serving on"
+            );
             tokio::time::sleep(drain_delay).await;
             let _ = stop_api.send(true);
             let cut = api_task.await.unwrap_or(0);

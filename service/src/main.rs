@@ -25,13 +25,15 @@ fn main() -> ExitCode {
             let _ = error.print();
             return ExitCode::SUCCESS;
         }
-        Err(error) => return refuse(error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default()),
+        Err(error) => {
+            return refuse(error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default());
+        }
     };
-    if let Some(Command::Openapi) = args.command {
-        let written = std::io::stdout().write_all(service::http::openapi::json().as_bytes());
-        return if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    match args.command {
+        Some(Command::Openapi) => return print_document(),
+        Some(Command::Migrate { action }) => return migrate(&args, action),
+        None => {}
     }
-    let command = args.command;
     let config = match args.config() {
         Ok(config) => config,
         Err(error) => return refuse(&error.to_string()),
@@ -40,11 +42,7 @@ fn main() -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return refuse(&error.to_string()),
     };
-    let result = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(command, config, &telemetry)));
+    let result = block_on(run(config, &telemetry));
     if let Err(error) = &result {
         tracing::error!(event = "failed", error = format!("{error:#}"), "the service ends");
     }
@@ -72,15 +70,36 @@ fn start_telemetry(config: &Config) -> Result<Telemetry, ConfigError> {
     })
 }
 
-async fn run(command: Option<Command>, config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
-    if let Some(Command::Migrate { action }) = command {
-        let report = migrate::run(config.database.url.expose(), action).await?;
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+fn print_document() -> ExitCode {
+    let written = std::io::stdout().write_all(service::http::openapi::json().as_bytes());
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn migrate(args: &Args, action: migrate::Command) -> ExitCode {
+    let url = match args.database_url() {
+        Ok(url) => url,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let result = block_on(migrate::run(url.expose(), action)).and_then(|report| {
         let mut out = std::io::stdout();
         writeln!(out, "changed: {}", listed(&report.changed))?;
         writeln!(out, "applied: {}", listed(&report.applied))?;
-        writeln!(out, "pending: {}", listed(&report.pending))?;
-        return Ok(());
+        Ok(writeln!(out, "pending: {}", listed(&report.pending))?)
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "task-api: {error:#}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let logs = (telemetry.log_control.clone(), Arc::clone(&telemetry.log_stats));
     let running = App::build_with_logs(config, Clock::system(), Some(logs)).await?.start();

@@ -23,7 +23,8 @@ pub fn beside(url: &str) -> anyhow::Result<Secret> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error).with_context(|| format!("cannot write the key file {}", path.display())),
     }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the key file {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read the key file {}", path.display()))?;
     let text = text.trim();
     if text.len() < 32 {
         bail!("the key file {} holds less than 32 bytes: remove it to have another made", path.display());

@@ -83,7 +83,13 @@ pub struct TokenPair {
 
 impl AppState {
     /// The pair of a session's generation, issued at `issued_at`: the same input gives the same tokens.
-    fn pair(&self, user_id: Uuid, session_id: Uuid, generation: i32, issued_at: Timestamp) -> Result<TokenPair, Problem> {
+    fn pair(
+        &self,
+        user_id: Uuid,
+        session_id: Uuid,
+        generation: i32,
+        issued_at: Timestamp,
+    ) -> Result<TokenPair, Problem> {
         let access = self.tokens.access(user_id, session_id, issued_at);
         Ok(TokenPair {
             access_token: access.map_err(|error| Problem::internal().because(error.to_string()))?,
@@ -95,7 +101,8 @@ impl AppState {
 
     /// The answer to a user who came in.
     fn session(&self, user: UserRow, session_id: Uuid, now: Timestamp) -> Result<Session, Problem> {
-        let TokenPair { access_token, refresh_token, token_type, expires_in } = self.pair(user.id, session_id, 0, now)?;
+        let TokenPair { access_token, refresh_token, token_type, expires_in } =
+            self.pair(user.id, session_id, 0, now)?;
         Ok(Session { user: user.into(), access_token, refresh_token, token_type, expires_in })
     }
 

@@ -70,10 +70,16 @@ impl Tokens {
     }
 
     /// The access token of a session, issued at `now`.
-    pub fn access(&self, user_id: Uuid, session_id: Uuid, now: Timestamp) -> Result<String, jsonwebtoken::errors::Error> {
+    pub fn access(
+        &self,
+        user_id: Uuid,
+        session_id: Uuid,
+        now: Timestamp,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let header = Header { typ: Some(TYPE.into()), ..Header::new(Algorithm::HS256) };
         let iat = now.as_second();
-        let claims = Claims { iss: ISSUER.into(), sub: user_id, sid: session_id, iat, exp: iat + ACCESS_LIFETIME.as_secs() };
+        let claims =
+            Claims { iss: ISSUER.into(), sub: user_id, sid: session_id, iat, exp: iat + ACCESS_LIFETIME.as_secs() };
         jsonwebtoken::encode(&header, &claims, &self.sign)
     }
 
@@ -84,7 +90,8 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         validation.validate_exp = false; // against our own clock, below
         validation.validate_aud = false;
-        let decoded = self.verify.iter().find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &validation).ok())?;
+        let decoded =
+            self.verify.iter().find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &validation).ok())?;
         if decoded.header.typ.as_deref() != Some(TYPE) {
             return None;
         }

@@ -76,7 +76,9 @@ fn database_url(text: &str) -> Result<Secret, ConfigError> {
     let scheme = text.split_once("://").map_or("no URL", |(scheme, _)| scheme);
     match text.split_once("://") {
         Some(("sqlite", path)) if !path.is_empty() && !path.starts_with(':') && !path.contains('?') => {}
-        Some(("sqlite", _)) => return Err(ConfigError::new("DATABASE_URL", "a SQLite URL without a file's path", takes)),
+        Some(("sqlite", _)) => {
+            return Err(ConfigError::new("DATABASE_URL", "a SQLite URL without a file's path", takes));
+        }
         Some(("postgres" | "postgresql", _)) => {
             if let Err(error) = crate::store::check_postgres_url(text) {
                 return Err(ConfigError::new("DATABASE_URL", format!("a URL that is refused: {error:#}"), takes));
@@ -141,10 +143,15 @@ impl Args {
         }
     }
 
+    /// The database's URL alone: all that a migration needs to know.
+    pub fn database_url(&self) -> Result<Secret, ConfigError> {
+        database_url(self.database_url.trim())
+    }
+
     /// The configuration that flags and environment give.
     pub fn config(mut self) -> Result<Config, ConfigError> {
         self.refuse_later()?;
-        let url = database_url(self.database_url.trim())?;
+        let url = self.database_url()?;
         let sqlite = url.expose().starts_with("sqlite:");
         let jwt_secret = key("JWT_SECRET", given(self.jwt_secret))?;
         if jwt_secret.is_none() && !sqlite {

@@ -15,9 +15,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     connect-src 'self'; frame-ancestors 'none'";
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::json);
-static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
-    Arc::new(Config::new(["/openapi.json"]).try_it_out_enabled(true).persist_authorization(true))
-});
+static CONFIG: LazyLock<Arc<Config<'static>>> =
+    LazyLock::new(|| Arc::new(Config::new(["/openapi.json"]).try_it_out_enabled(true).persist_authorization(true)));
 
 /// `GET /openapi.json`.
 pub async fn document() -> Response {
@@ -42,7 +41,8 @@ pub async fn asset(Path(name): Path<String>) -> Response {
 fn file(name: &str) -> Response {
     match serve(name, Arc::clone(&CONFIG)) {
         Ok(Some(file)) => {
-            let headers = [(header::CONTENT_TYPE, file.content_type.as_str()), (header::CONTENT_SECURITY_POLICY, POLICY)];
+            let headers =
+                [(header::CONTENT_TYPE, file.content_type.as_str()), (header::CONTENT_SECURITY_POLICY, POLICY)];
             (StatusCode::OK, headers, file.bytes.into_owned()).into_response()
         }
         Ok(None) => Problem::not_found("file").into_response(),

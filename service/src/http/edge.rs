@@ -21,7 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use telemetry::context::RequestContext;
 use telemetry::logs::{HttpRequestEvent, Outcome};
-use telemetry::metrics::{Metrics, MethodLabel, Rejection, RouteIndex, UpDownGuard};
+use telemetry::metrics::{MethodLabel, Metrics, Rejection, RouteIndex, UpDownGuard};
 use telemetry::trace_context::TraceContext;
 
 use super::problem::{Cause, Kind, Problem};

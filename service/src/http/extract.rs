@@ -69,7 +69,8 @@ impl FromRequestParts<Arc<AppState>> for PathId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| Problem::not_found("id"))?;
+        let Path(text) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|_| Problem::not_found("id"))?;
         validate::id(&text).map(PathId).ok_or_else(|| Problem::not_found("id"))
     }
 }
@@ -201,7 +202,8 @@ impl FromRequestParts<Arc<AppState>> for IdempotencyKey {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<AppState>) -> Result<Self, Problem> {
         let Some(value) = parts.headers.get("idempotency-key") else { return Ok(IdempotencyKey(None)) };
-        let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte > b' '));
+        let key =
+            value.to_str().ok().filter(|key| (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte > b' '));
         match key {
             Some(key) => Ok(IdempotencyKey(Some(key.to_owned()))),
             None => Err(Problem::invalid_parameter("Idempotency-Key", "takes 1 to 255 visible ASCII characters")),

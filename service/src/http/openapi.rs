@@ -84,7 +84,11 @@ fn add_problems(path: &str, operation: &mut Operation, writes: bool) {
         (api, "400", "The request is malformed, or a parameter cannot be used"),
         (secured, "401", "No good access token"),
         (secured && writes && in_project, "403", "The caller sees it but may not do this"),
-        (path.contains('{') || secured && writes || path.ends_with("/me"), "404", "Unknown, or not the caller's to see"),
+        (
+            path.contains('{') || secured && writes || path.ends_with("/me"),
+            "404",
+            "Unknown, or not the caller's to see",
+        ),
         (has_body, "413", "The body is over 1 MiB"),
         (api, "414", "The URI is over 8 KiB"),
         (has_body, "415", "The body is not JSON"),

@@ -63,8 +63,7 @@ impl Parameters {
 
     /// A parameter that is a time.
     pub fn instant(&self, name: &str) -> Result<Option<jiff::Timestamp>, Problem> {
-        let instant =
-            |text| validate::instant(text).ok_or_else(|| Problem::invalid_parameter(name, validate::INSTANT));
+        let instant = |text| validate::instant(text).ok_or_else(|| Problem::invalid_parameter(name, validate::INSTANT));
         self.get(name).map(instant).transpose()
     }
 
@@ -107,7 +106,8 @@ impl Parameters {
                 .collect()
         };
         let kept = self.0.iter().filter(|(name, _)| name != "cursor");
-        let mut pairs: Vec<String> = kept.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        let mut pairs: Vec<String> =
+            kept.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         pairs.push(format!("cursor={cursor}"));
         pairs.join("&")
     }

@@ -1,7 +1,7 @@
 //! Rate limits: a token bucket for each principal and each address, kept as the one instant at which it is full again (GCRA).
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::Timestamp;
 use quick_cache::sync::Cache;

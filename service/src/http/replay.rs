@@ -1,5 +1,7 @@
 //! Answers that can be given twice: rendered to bytes once, stored with an idempotency key, sent again when asked again.
 
+use std::ops::ControlFlow;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -32,21 +34,21 @@ impl IntoResponse for StoredResponse {
 }
 
 /// The result of a request that was made now, or the answer that it needs instead.
-pub fn fresh<T>(keyed: Keyed<T>) -> Result<T, Response> {
+pub fn fresh<T>(keyed: Keyed<T>) -> ControlFlow<Response, T> {
     match keyed {
-        Keyed::Fresh(result) => Ok(result),
+        Keyed::Fresh(result) => ControlFlow::Continue(result),
         Keyed::Replay(stored) => {
             let mut response = stored.into_response();
             response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-            Err(response)
+            ControlFlow::Break(response)
         }
         Keyed::OtherBody => {
             let detail = "this Idempotency-Key came with another body in the last 24 hours";
-            Err(Problem::new(Kind::KeyReused, detail).into_response())
+            ControlFlow::Break(Problem::new(Kind::KeyReused, detail).into_response())
         }
         Keyed::Running => {
             let detail = "ask again when it has ended";
-            Err(Problem::new(Kind::RequestRunning, detail).retry_after(1).into_response())
+            ControlFlow::Break(Problem::new(Kind::RequestRunning, detail).retry_after(1).into_response())
         }
     }
 }

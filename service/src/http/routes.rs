@@ -102,7 +102,13 @@ fn cors(origins: &[http::HeaderValue]) -> tower_http::cors::CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([
-            AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, idempotency_key, request_id.clone(), traceparent.clone(),
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            IF_MATCH,
+            IF_NONE_MATCH,
+            idempotency_key,
+            request_id.clone(),
+            traceparent.clone(),
         ])
         .expose_headers([ETAG, LINK, LOCATION, RETRY_AFTER, request_id, traceparent])
         .max_age(std::time::Duration::from_secs(3600));

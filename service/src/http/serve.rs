@@ -49,7 +49,12 @@ pub struct Settings {
 }
 
 /// Serves until `stop` becomes true, then lets what is in flight finish. Says how many connections it had to cut.
-pub async fn serve(listener: TcpListener, router: Router, settings: Settings, mut stop: watch::Receiver<bool>) -> usize {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: Settings,
+    mut stop: watch::Receiver<bool>,
+) -> usize {
     let permits = Arc::new(Semaphore::new(settings.max_connections));
     let mut connections = JoinSet::new();
     loop {
@@ -187,7 +192,11 @@ impl Timed {
 }
 
 impl AsyncRead for Timed {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         let phase = self.phase.load(Ordering::Relaxed);

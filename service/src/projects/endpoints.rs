@@ -1,5 +1,6 @@
 //! `/projects`: list, create, read, change, delete.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -13,13 +14,13 @@ use uuid::Uuid;
 use super::model::{Project, Role};
 use crate::app::AppState;
 use crate::http::extract::{Body, Caller, IdempotencyKey, PathId};
+use crate::http::merge_patch::{not_null, or_null};
 use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::http::replay::{fresh, rendered};
 use crate::http::validate::Checks;
 use crate::store::idempotency::StoredResponse;
 use crate::tasks::model::Change;
-use crate::http::merge_patch::{not_null, or_null};
 
 /// A page of projects.
 #[derive(Debug, Serialize, ToSchema)]
@@ -78,14 +79,16 @@ pub async fn list_projects(
     parameters.expect(&["limit", "cursor"])?;
     let scope = parameters.scope(caller.0.user_id, "projects");
     let after = parameters.get("cursor").map(|cursor| state.cursors.open(scope, cursor)).transpose()?;
-    let (items, more) =
-        state.db.list_projects(caller.0.user_id, after.map(|key| key.id), parameters.limit()?).await?;
+    let (items, more) = state.db.list_projects(caller.0.user_id, after.map(|key| key.id), parameters.limit()?).await?;
     let next_cursor = items.last().filter(|_| more).map(|last| state.cursors.seal_id(scope, last.id));
     Ok(Json(ProjectPage { items, next_cursor }))
 }
 
 fn created(project: &Project) -> StoredResponse {
-    StoredResponse { location: Some(format!("/api/v1/projects/{}", project.id)), ..rendered(StatusCode::CREATED, project) }
+    StoredResponse {
+        location: Some(format!("/api/v1/projects/{}", project.id)),
+        ..rendered(StatusCode::CREATED, project)
+    }
 }
 
 /// Creates a project owned by the caller.
@@ -122,8 +125,8 @@ pub async fn create_project(
         updated_at: now,
     };
     match fresh(state.db.create_project(caller.0.user_id, project, claim, created).await?) {
-        Ok(result) => Ok(created(&result?).into_response()),
-        Err(answer) => Ok(answer),
+        ControlFlow::Continue(result) => Ok(created(&result?).into_response()),
+        ControlFlow::Break(answer) => Ok(answer),
     }
 }
 

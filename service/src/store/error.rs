@@ -45,8 +45,11 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// PostgreSQL's messages for conditions that pass, which Diesel hands on without their SQLSTATE.
-const PASSING: &[(&str, fn(String) -> StoreError)] = &[
+/// Makes the error of a condition that passes from the database's message.
+type Passing = fn(String) -> StoreError;
+
+/// The databases' messages for conditions that pass, which Diesel hands on without their SQLSTATE.
+const PASSING: &[(&str, Passing)] = &[
     ("canceling statement due to", |_| StoreError::Timeout),
     ("deadlock detected", |_| StoreError::Conflict),
     ("terminating connection", StoreError::Unavailable),

@@ -74,11 +74,14 @@ pub enum Keyed<T> {
 /// How long a key is kept.
 pub const KEPT: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
 
+/// User, route and key.
+type RunningKey = (Uuid, &'static str, String);
+
 /// Keys whose first request runs in this process. Bounded by the requests in flight.
-static RUNNING: LazyLock<Mutex<HashSet<(Uuid, &'static str, String)>>> = LazyLock::new(Mutex::default);
+static RUNNING: LazyLock<Mutex<HashSet<RunningKey>>> = LazyLock::new(Mutex::default);
 
 /// Holds a key in [`RUNNING`] for as long as its effect runs.
-struct Turn(Option<(Uuid, &'static str, String)>);
+struct Turn(Option<RunningKey>);
 
 impl Turn {
     fn take(claim: &Claim) -> Option<Turn> {

@@ -32,7 +32,9 @@ impl Standing {
             Some(Role::Owner) if self.target == Some(Role::Owner) && role != Role::Owner && self.owners == 1 => {
                 Err(ProjectRefusal::LastOwner)
             }
-            Some(Role::Owner) if self.target.is_none() && (self.members >= MEMBERS_MAX || self.projects >= PROJECTS_MAX) => {
+            Some(Role::Owner)
+                if self.target.is_none() && (self.members >= MEMBERS_MAX || self.projects >= PROJECTS_MAX) =>
+            {
                 Err(ProjectRefusal::TooMany)
             }
             Some(Role::Owner) => Ok(()),
@@ -163,7 +165,12 @@ impl Db {
     }
 
     /// One member, if the caller may see the project.
-    pub async fn get_member(&self, caller: Uuid, project_id: Uuid, user_id: Uuid) -> Result<Option<Member>, StoreError> {
+    pub async fn get_member(
+        &self,
+        caller: Uuid,
+        project_id: Uuid,
+        user_id: Uuid,
+    ) -> Result<Option<Member>, StoreError> {
         let statement = Statement::<MemberRow>::new(
             "SELECT m.user_id, u.name, m.role, m.created_at FROM project_members m JOIN users u ON u.id = m.user_id \
              JOIN project_members me ON me.project_id = m.project_id AND me.user_id = ? \
@@ -213,13 +220,15 @@ impl Db {
                 let lock = Statement::<(Bool,)>::new(LOCK, binds![ask.project_id]);
                 let _: Vec<(bool,)> = lock.load(connection).await?;
                 let standing: Vec<StandingTuple> = ask.standing().load(connection).await?;
-                let standing = standing.into_iter().next().map(Standing::from).ok_or(diesel::result::Error::NotFound)?;
+                let standing =
+                    standing.into_iter().next().map(Standing::from).ok_or(diesel::result::Error::NotFound)?;
                 if let Err(refusal) = write.judge(standing, ask.caller == ask.target) {
                     return Ok(End::Rollback(Err(refusal)));
                 }
                 match write {
                     Write::Put(role, now) => {
-                        let put = Statement::<MemberRow>::new(PUT, binds![ask.target, ask.project_id, role.as_str(), now]);
+                        let put =
+                            Statement::<MemberRow>::new(PUT, binds![ask.target, ask.project_id, role.as_str(), now]);
                         let rows: Vec<Member> = put.load(connection).await?;
                         Ok(End::Commit(Ok(rows.into_iter().next())))
                     }

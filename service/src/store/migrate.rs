@@ -3,9 +3,9 @@
 //! Safe when eight start at once: on PostgreSQL all wait for one advisory lock, on SQLite for the write lock.
 
 use anyhow::Context as _;
+use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
-use diesel::SqliteConnection;
 use diesel_async::{AsyncMigrationHarness, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -43,7 +43,8 @@ pub struct Report {
 pub async fn run(url: &str, command: Command) -> anyhow::Result<Report> {
     if let Some(path) = sqlite::path(url) {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create the folder {}", folder.display()))?;
         }
         let file = path.to_str().context("the path of the SQLite file is not UTF-8")?.to_owned();
         return tokio::task::spawn_blocking(move || {
@@ -55,10 +56,13 @@ pub async fn run(url: &str, command: Command) -> anyhow::Result<Report> {
     }
     let mut connection = postgres::connect(&postgres::target(url)?).await.context("cannot connect to the database")?;
     // Waiting for another migrator may take as long as its work does; a table's lock may not stop the world that long.
-    let lock = format!("SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({LOCK}); SET lock_timeout = '2s'");
+    let lock = format!(
+        "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock({LOCK}); SET lock_timeout = '2s'"
+    );
     connection.batch_execute(&lock).await.context("cannot take the migration lock")?;
     // The lock ends with the connection.
-    tokio::task::spawn_blocking(move || apply(&mut AsyncMigrationHarness::new(connection), || POSTGRES, command)).await?
+    tokio::task::spawn_blocking(move || apply(&mut AsyncMigrationHarness::new(connection), || POSTGRES, command))
+        .await?
 }
 
 fn apply<DB: diesel::backend::Backend, S: MigrationSource<DB>>(
@@ -68,14 +72,17 @@ fn apply<DB: diesel::backend::Backend, S: MigrationSource<DB>>(
 ) -> anyhow::Result<Report> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| anyhow::anyhow!("a migration failed: {error}");
     let changed = match command {
-        Command::Up => harness.run_pending_migrations(source()).map_err(failed)?.iter().map(ToString::to_string).collect(),
+        Command::Up => {
+            harness.run_pending_migrations(source()).map_err(failed)?.iter().map(ToString::to_string).collect()
+        }
         Command::Down => match harness.applied_migrations().map_err(failed)?.is_empty() {
             true => Vec::new(),
             false => vec![harness.revert_last_migration(source()).map_err(failed)?.to_string()],
         },
         Command::Status => Vec::new(),
     };
-    let mut applied: Vec<String> = harness.applied_migrations().map_err(failed)?.iter().map(ToString::to_string).collect();
+    let mut applied: Vec<String> =
+        harness.applied_migrations().map_err(failed)?.iter().map(ToString::to_string).collect();
     applied.reverse();
     let pending = harness.pending_migrations(source()).map_err(failed)?;
     let pending = pending.iter().map(|migration| migration.name().version().to_string()).collect();

@@ -57,7 +57,11 @@ pub struct Db {
 #[derive(Clone)]
 enum Backend {
     /// Any number of readers beside exactly one writer, so that waiting happens in the pool and not in SQLite's busy loop.
-    Sqlite { readers: SqlitePool, writer: SqlitePool, file: Arc<std::path::Path> },
+    Sqlite {
+        readers: SqlitePool,
+        writer: SqlitePool,
+        file: Arc<std::path::Path>,
+    },
     Postgres(PostgresPool),
 }
 
@@ -112,7 +116,11 @@ impl Db {
     }
 
     /// Runs a statement that changes nothing.
-    pub(crate) async fn read<Row, T>(&self, operation: Operation, statement: Statement<Row>) -> Result<Vec<T>, StoreError>
+    pub(crate) async fn read<Row, T>(
+        &self,
+        operation: Operation,
+        statement: Statement<Row>,
+    ) -> Result<Vec<T>, StoreError>
     where
         Row: 'static,
         T: Send + 'static,
@@ -121,17 +129,19 @@ impl Db {
     {
         match &self.backend {
             Backend::Sqlite { readers, .. } => {
-                self.sqlite(readers, operation, move |connection| {
-                    Ok(diesel::RunQueryDsl::load(statement, connection)?)
-                })
-                .await
+                self.sqlite(readers, operation, move |connection| Ok(diesel::RunQueryDsl::load(statement, connection)?))
+                    .await
             }
             Backend::Postgres(pool) => self.postgres(pool, operation, statement).await,
         }
     }
 
     /// Runs one statement that writes, to its end even if the caller leaves.
-    pub(crate) async fn write<Row, T>(&self, operation: Operation, statement: Statement<Row>) -> Result<Vec<T>, StoreError>
+    pub(crate) async fn write<Row, T>(
+        &self,
+        operation: Operation,
+        statement: Statement<Row>,
+    ) -> Result<Vec<T>, StoreError>
     where
         Row: 'static,
         T: Send + 'static,

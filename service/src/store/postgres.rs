@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use diesel::{ConnectionError, ConnectionResult};
@@ -54,7 +54,11 @@ pub(crate) fn target(url: &str) -> anyhow::Result<Target> {
     if config.get_hosts().is_empty() {
         bail!("the URL names no host");
     }
-    config.ssl_mode(if tls.is_some() { tokio_postgres::config::SslMode::Require } else { tokio_postgres::config::SslMode::Disable });
+    config.ssl_mode(if tls.is_some() {
+        tokio_postgres::config::SslMode::Require
+    } else {
+        tokio_postgres::config::SslMode::Disable
+    });
     let options = config.get_options().map_or_else(|| LIMITS.to_owned(), |own| format!("{LIMITS} {own}"));
     config
         .options(options)
@@ -67,9 +71,11 @@ pub(crate) fn target(url: &str) -> anyhow::Result<Target> {
 
 fn client_config(path: &str) -> anyhow::Result<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).with_context(|| format!("cannot read sslrootcert {path}"))?;
+    let certificates =
+        CertificateDer::pem_file_iter(path).with_context(|| format!("cannot read sslrootcert {path}"))?;
     for certificate in certificates {
-        let certificate = certificate.with_context(|| format!("sslrootcert {path} holds something that is no certificate"))?;
+        let certificate =
+            certificate.with_context(|| format!("sslrootcert {path} holds something that is no certificate"))?;
         roots.add(certificate).with_context(|| format!("sslrootcert {path} holds an unusable certificate"))?;
     }
     if roots.is_empty() {
@@ -118,19 +124,20 @@ pub(super) fn open(url: &str, size: u32) -> anyhow::Result<PostgresPool> {
         .max_lifetime(Some(Duration::from_secs(1800)))
         .idle_timeout(Some(Duration::from_secs(600)))
         .connection_timeout(POSTGRES_WAIT_MAX)
-        .error_sink(Box::new(LogFailures::default()))
+        .error_sink(Box::new(LogFailures { started: Instant::now(), last_second: Arc::new(AtomicU64::new(u64::MAX)) }))
         .build_unchecked(manager))
 }
 
 /// Logs failed connection attempts, at most one a second: the pool tries again and again while the database is down.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 struct LogFailures {
-    last_second: Arc<AtomicI64>,
+    started: Instant,
+    last_second: Arc<AtomicU64>,
 }
 
 impl bb8::ErrorSink<PoolError> for LogFailures {
     fn sink(&self, error: PoolError) {
-        let second = jiff::Timestamp::now().as_second();
+        let second = self.started.elapsed().as_secs();
         if self.last_second.swap(second, Ordering::Relaxed) != second {
             tracing::warn!(event = "database_connection_failed", error = %error, "cannot connect to the database");
         }

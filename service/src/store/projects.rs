@@ -28,8 +28,7 @@ struct CreateProject {
 
 const INSERT_PROJECT: &str = "INSERT INTO projects (id, name, description, created_by, created_at, updated_at) \
     SELECT ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM project_members WHERE user_id = ?) < ? RETURNING id";
-const INSERT_OWNER: &str =
-    "INSERT INTO project_members (user_id, project_id, role, created_at) VALUES (?, ?, 'owner', ?) RETURNING project_id";
+const INSERT_OWNER: &str = "INSERT INTO project_members (user_id, project_id, role, created_at) VALUES (?, ?, 'owner', ?) RETURNING project_id";
 const POSTGRES_CREATE: &str = "WITH new AS (\
        INSERT INTO projects (id, name, description, created_by, created_at, updated_at) \
        SELECT $1, $2, $3, $4, $5, $5 WHERE (SELECT count(*) FROM project_members WHERE user_id = $4) < $6 RETURNING id\
@@ -82,7 +81,6 @@ impl Effect for CreateProject {
     }
 }
 
-
 const POSTGRES_DELETE: &str = "WITH seen AS (\
        SELECT p.id, m.role, p.personal_of IS NOT NULL AS personal FROM projects p \
        JOIN project_members m ON m.project_id = p.id AND m.user_id = $2 WHERE p.id = $1\
@@ -114,7 +112,8 @@ impl Db {
         let effect = CreateProject { user_id, project };
         match claim {
             Some(claim) => {
-                self.run_keyed(Operation::ProjectCreate, effect, claim, move |done| done.as_ref().ok().map(render)).await
+                self.run_keyed(Operation::ProjectCreate, effect, claim, move |done| done.as_ref().ok().map(render))
+                    .await
             }
             None if self.is_sqlite() => Ok(Keyed::Fresh(self.run(Operation::ProjectCreate, effect).await?)),
             None => {
@@ -148,7 +147,8 @@ impl Db {
         let text = format!(
             "SELECT {COLUMNS} FROM projects p JOIN project_members m ON m.project_id = p.id AND m.user_id = ? WHERE p.id = ?"
         );
-        let rows = self.read(Operation::ProjectGet, Statement::<ProjectColumns>::new(text, binds![user_id, id])).await?;
+        let rows =
+            self.read(Operation::ProjectGet, Statement::<ProjectColumns>::new(text, binds![user_id, id])).await?;
         Ok(rows.into_iter().next())
     }
 

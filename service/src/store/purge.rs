@@ -72,7 +72,8 @@ impl Db {
                 "WITH due AS MATERIALIZED ({TASKS}), logs AS (DELETE FROM task_activity a USING due WHERE a.task_id = due.id), \
                  gone AS (DELETE FROM tasks t USING due WHERE t.id = due.id RETURNING t.id) SELECT count(*) FROM gone"
             );
-            self.postgres_write(Operation::Purge, Statement::<(BigInt,)>::new(text, binds![trash, trash, CHUNK])).await?
+            self.postgres_write(Operation::Purge, Statement::<(BigInt,)>::new(text, binds![trash, trash, CHUNK]))
+                .await?
         };
         Ok(rows.first().map_or(0, |(count,)| u64::try_from(*count).unwrap_or(0)))
     }

@@ -52,7 +52,12 @@ impl Db {
     }
 
     /// Uses the refresh token of `generation`. `None` when the session is unknown, ended or expired.
-    pub async fn rotate_session(&self, id: Uuid, generation: i32, now: Timestamp) -> Result<Option<Rotated>, StoreError> {
+    pub async fn rotate_session(
+        &self,
+        id: Uuid,
+        generation: i32,
+        now: Timestamp,
+    ) -> Result<Option<Rotated>, StoreError> {
         let next = generation.saturating_add(1);
         let since = now.checked_sub(GRACE).unwrap_or(now);
         let statement = Statement::<(Id, Integer, Instant, Nullable<Instant>)>::new(

@@ -26,7 +26,11 @@ pub(super) fn connect(path: &str, writer: bool) -> Result<SqliteConnection, Conn
     let pragmas = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                    PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000;";
     let setup = connection.batch_execute(pragmas).and_then(|()| {
-        connection.batch_execute(if writer { "PRAGMA journal_size_limit = 67108864;" } else { "PRAGMA query_only = ON;" })
+        connection.batch_execute(if writer {
+            "PRAGMA journal_size_limit = 67108864;"
+        } else {
+            "PRAGMA query_only = ON;"
+        })
     });
     setup.map_err(ConnectionError::CouldntSetupConfiguration)?;
     Ok(connection)
@@ -39,8 +43,10 @@ pub(super) async fn open(path: &Path, readers: u32) -> anyhow::Result<(SqlitePoo
     }
     let url = path.to_str().context("the path of the SQLite file is not UTF-8")?.to_owned();
     // The writer opens first: it creates the file.
-    let writer = pool(&url, 1, true).await.with_context(|| format!("cannot open the SQLite file {}", path.display()))?;
-    let readers = pool(&url, readers, false).await.with_context(|| format!("cannot read the SQLite file {}", path.display()))?;
+    let writer =
+        pool(&url, 1, true).await.with_context(|| format!("cannot open the SQLite file {}", path.display()))?;
+    let readers =
+        pool(&url, readers, false).await.with_context(|| format!("cannot read the SQLite file {}", path.display()))?;
     Ok((readers, writer))
 }
 

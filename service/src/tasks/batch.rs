@@ -1,5 +1,6 @@
 //! `POST /tasks/batch`: up to 100 writes in one transaction.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -114,7 +115,13 @@ fn check(operation: Operation, pointer: &str) -> Checked {
 fn result(created: bool, result: &BatchResult) -> OperationResult {
     match result {
         Ok(written) => OperationResult {
-            status: if created { 201 } else if written.is_some() { 200 } else { 204 },
+            status: if created {
+                201
+            } else if written.is_some() {
+                200
+            } else {
+                204
+            },
             task: written.as_ref().map(|written| written.task.clone()),
             problem: None,
         },
@@ -194,15 +201,18 @@ pub async fn batch_tasks(
     let plan = Arc::new(plan);
     let render = {
         let plan = Arc::clone(&plan);
-        move |results: &Vec<BatchResult>| (!atomic || results.iter().all(Result::is_ok)).then(|| answer(atomic, &plan, results))
+        move |results: &Vec<BatchResult>| {
+            (!atomic || results.iter().all(Result::is_ok)).then(|| answer(atomic, &plan, results))
+        }
     };
     let keyed = state.db.batch_tasks(caller.0.user_id, items, atomic, state.clock.now(), claim, render).await?;
     let results = match fresh(keyed) {
-        Ok(results) => results,
-        Err(answer) => return Ok(answer),
+        ControlFlow::Continue(results) => results,
+        ControlFlow::Break(answer) => return Ok(answer),
     };
     if atomic && results.iter().any(Result::is_err) {
-        let problems = results.into_iter().enumerate().filter_map(|(at, result)| Some((at, Problem::from(result.err()?))));
+        let problems =
+            results.into_iter().enumerate().filter_map(|(at, result)| Some((at, Problem::from(result.err()?))));
         return Err(not_done(problems.collect()));
     }
     count_up(&state, &plan, &results);

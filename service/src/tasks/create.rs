@@ -1,5 +1,6 @@
 //! `POST /tasks`.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -52,7 +53,7 @@ pub async fn create_task(
     checks.finish()?;
     let keyed = state.db.create_task(caller.0.user_id, new, state.clock.now(), claim, created).await?;
     match fresh(keyed) {
-        Ok(result) => {
+        ControlFlow::Continue(result) => {
             let made = result?;
             if !made.fresh {
                 return Ok(answer(StatusCode::OK, &made.written.task).into_response());
@@ -61,6 +62,6 @@ pub async fn create_task(
             state.metrics.task_completed(made.written.completed.into());
             Ok(created(&made.written).into_response())
         }
-        Err(answer) => Ok(answer),
+        ControlFlow::Break(answer) => Ok(answer),
     }
 }

@@ -26,7 +26,17 @@ pub struct TaskPage {
 
 /// The parameters that the list knows.
 const KNOWN: [&str; 12] = [
-    "project_id", "status", "priority", "assignee_id", "label", "parent_id", "due_before", "due_after", "q", "sort", "limit",
+    "project_id",
+    "status",
+    "priority",
+    "assignee_id",
+    "label",
+    "parent_id",
+    "due_before",
+    "due_after",
+    "q",
+    "sort",
+    "limit",
     "cursor",
 ];
 
@@ -128,8 +138,7 @@ pub async fn list_tasks(
     let scope = parameters.scope(user_id, "tasks");
     let after = parameters.get("cursor").map(|cursor| state.cursors.open(scope, cursor)).transpose()?;
     let (items, more) = state.db.list_tasks(user_id, &filter, order, after, limit).await?;
-    let next_cursor =
-        items.last().filter(|_| more).map(|last| state.cursors.seal(scope, Key::of(last, order.sort)));
+    let next_cursor = items.last().filter(|_| more).map(|last| state.cursors.seal(scope, Key::of(last, order.sort)));
     let link = next_cursor.as_ref().map(|cursor| {
         let target = format!("</api/v1/tasks?{}>; rel=\"next\"", parameters.with_cursor(cursor));
         [(header::LINK, target)]

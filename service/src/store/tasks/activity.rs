@@ -30,7 +30,8 @@ pub struct ActivityRow {
 
 type Columns = Nullable<(Id, Id, Text, Json, Instant)>;
 
-const INSERT: &str = "INSERT INTO task_activity (task_id, id, actor_id, action, changes, created_at) VALUES (?, ?, ?, ?, ?, ?)";
+const INSERT: &str =
+    "INSERT INTO task_activity (task_id, id, actor_id, action, changes, created_at) VALUES (?, ?, ?, ?, ?, ?)";
 
 /// Writes one entry, inside the transaction of the change.
 pub(super) fn log_sqlite(
@@ -131,9 +132,10 @@ impl Db {
             return Ok(None);
         }
         let more = rows.len() > limit;
-        let page = rows.into_iter().take(limit).filter_map(|(row,)| row).map(|(id, actor_id, action, changes, created_at)| {
-            ActivityRow { id, actor_id, action, changes: presented(&changes.0), created_at }
-        });
+        let page =
+            rows.into_iter().take(limit).filter_map(|(row,)| row).map(|(id, actor_id, action, changes, created_at)| {
+                ActivityRow { id, actor_id, action, changes: presented(&changes.0), created_at }
+            });
         Ok(Some((page.collect(), more)))
     }
 }

@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::super::statement::{Statement, binds};
 use super::super::types::{Id, JsonText};
 use super::{TaskRow, columns, may_write, tree};
+use crate::projects::model::Role;
 use crate::store::idempotency::{Claim, Effect, Keyed, StoredResponse};
 use crate::store::{Db, End, Operation, StoreError};
-use crate::projects::model::Role;
 use crate::tasks::model::{DEPTH_MAX, NewTask, Refusal, Status, Task, Written};
 
 /// A task as a create left it.
@@ -195,7 +195,10 @@ impl CreateTask {
     }
 
     /// The statements on PostgreSQL, inside the caller's transaction.
-    pub(super) async fn run_postgres(&self, connection: &mut AsyncPgConnection) -> QueryResult<Result<Written, Refusal>> {
+    pub(super) async fn run_postgres(
+        &self,
+        connection: &mut AsyncPgConnection,
+    ) -> QueryResult<Result<Written, Refusal>> {
         if let Some(parent_id) = self.new.parent_id {
             let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(tree::lock(parent_id), connection).await?;
         }
@@ -248,8 +251,12 @@ impl Db {
     ) -> Result<Keyed<Result<Created, Refusal>>, StoreError> {
         let effect = CreateTask { user_id, new: new.clone(), now };
         let result = match claim {
-            Some(claim) => self.run_keyed(Operation::TaskCreate, effect, claim, move |done| done.as_ref().ok().map(render)).await?,
-            None if self.is_sqlite() || new.parent_id.is_some() => Keyed::Fresh(self.run(Operation::TaskCreate, effect).await?),
+            Some(claim) => {
+                self.run_keyed(Operation::TaskCreate, effect, claim, move |done| done.as_ref().ok().map(render)).await?
+            }
+            None if self.is_sqlite() || new.parent_id.is_some() => {
+                Keyed::Fresh(self.run(Operation::TaskCreate, effect).await?)
+            }
             None => {
                 let rows = self.postgres_write(Operation::TaskCreate, effect.statement()).await?;
                 Keyed::Fresh(effect.outcome(rows))
@@ -258,7 +265,9 @@ impl Db {
         Ok(match result {
             Keyed::Fresh(Ok(written)) => Keyed::Fresh(Ok(Created { written, fresh: true })),
             Keyed::Fresh(Err(Refusal::IdTaken)) => Keyed::Fresh(match self.get_task(user_id, new.id).await? {
-                Some(task) if new.made(&task) => Ok(Created { written: Written { task, completed: false }, fresh: false }),
+                Some(task) if new.made(&task) => {
+                    Ok(Created { written: Written { task, completed: false }, fresh: false })
+                }
                 _ => Err(Refusal::IdTaken),
             }),
             Keyed::Fresh(Err(refusal)) => Keyed::Fresh(Err(refusal)),

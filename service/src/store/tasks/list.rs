@@ -280,4 +280,3 @@ impl Db {
         Ok((tasks, more))
     }
 }
-

@@ -28,9 +28,36 @@ pub use list::{Direction, Filter, Key, Order, Sort};
 macro_rules! columns {
     ($p:literal) => {
         concat!(
-            $p, "id, ", $p, "project_id, ", $p, "parent_id, ", $p, "title, ", $p, "description, ", $p, "status, ", $p,
-            "priority, ", $p, "labels, ", $p, "assignee_id, ", $p, "due_at, ", $p, "completed_at, ", $p, "created_by, ", $p,
-            "created_at, ", $p, "updated_at, ", $p, "version"
+            $p,
+            "id, ",
+            $p,
+            "project_id, ",
+            $p,
+            "parent_id, ",
+            $p,
+            "title, ",
+            $p,
+            "description, ",
+            $p,
+            "status, ",
+            $p,
+            "priority, ",
+            $p,
+            "labels, ",
+            $p,
+            "assignee_id, ",
+            $p,
+            "due_at, ",
+            $p,
+            "completed_at, ",
+            $p,
+            "created_by, ",
+            $p,
+            "created_at, ",
+            $p,
+            "updated_at, ",
+            $p,
+            "version"
         )
     };
 }

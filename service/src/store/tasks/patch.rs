@@ -224,7 +224,10 @@ impl PatchTask {
     }
 
     /// The statements on PostgreSQL, inside the caller's transaction.
-    pub(super) async fn run_postgres(&self, connection: &mut AsyncPgConnection) -> QueryResult<Result<Written, Refusal>> {
+    pub(super) async fn run_postgres(
+        &self,
+        connection: &mut AsyncPgConnection,
+    ) -> QueryResult<Result<Written, Refusal>> {
         if self.new_parent().is_some() {
             let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(tree::lock(self.id), connection).await?;
         }

@@ -81,7 +81,12 @@ fn run_sqlite(
 
 impl Db {
     /// Restores a task. A task that is not in the trash stays as it is and is the answer too, so a repeat does no harm.
-    pub async fn restore_task(&self, user_id: Uuid, id: Uuid, now: Timestamp) -> Result<Result<Task, Refusal>, StoreError> {
+    pub async fn restore_task(
+        &self,
+        user_id: Uuid,
+        id: Uuid,
+        now: Timestamp,
+    ) -> Result<Result<Task, Refusal>, StoreError> {
         if self.is_sqlite() {
             return self
                 .sqlite_write(Operation::TaskRestore, move |connection| {
@@ -90,7 +95,8 @@ impl Db {
                 .await;
         }
         let statement = Statement::<RestoreRow>::postgres(POSTGRES, binds![id, user_id, now, Uuid::now_v7()]);
-        let rows: Vec<(Role, bool, bool, Option<Task>)> = self.postgres_write(Operation::TaskRestore, statement).await?;
+        let rows: Vec<(Role, bool, bool, Option<Task>)> =
+            self.postgres_write(Operation::TaskRestore, statement).await?;
         let Some((role, deleted, parent_ok, task)) = rows.into_iter().next() else { return Ok(Err(Refusal::NotFound)) };
         match (judge(role, deleted, parent_ok), task) {
             (Err(refusal), _) => Ok(Err(refusal)),
