@@ -103,16 +103,14 @@ async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let logs = (telemetry.log_control.clone(), Arc::clone(&telemetry.log_stats));
     let running = App::build_with_logs(config, Clock::system(), Some(logs)).await?.start();
+    let (api, admin) = (format!("http://{}", running.api), format!("http://{}", running.admin));
+    let signals = "logs to stdout, metrics to whoever scrapes, traces and errors nowhere";
     tracing::info!(
         event = "started",
-        api = format!("http://{}", running.api),
-        docs = format!("http://{}/docs", running.api),
-        admin = format!("http://{}", running.admin),
-        metrics = format!("http://{}/metrics", running.admin),
-        logs = "stdout",
-        traces = "off",
-        errors = "off",
-        "the Task API serves"
+        api,
+        admin,
+        signals,
+        "serving the API on {api}, its docs on {api}/docs, metrics on {admin}/metrics"
     );
     stop_signal().await?;
     running.stop().await;

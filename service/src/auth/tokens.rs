@@ -5,6 +5,8 @@
 //! is stored, a forged one never reaches the database, and the same generation always yields the same token, so that a lost
 //! response can be answered again.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use quick_cache::sync::Cache;
@@ -54,7 +56,13 @@ pub struct Tokens {
     refresh: Keys,
     /// Verified access tokens by their hash, and when their session was last seen alive.
     verified: Cache<[u8; 32], (Principal, Timestamp)>,
+    /// Rises with each [`Tokens::forget`].
+    epoch: AtomicU64,
 }
+
+/// When a look at a session began, so that a logout in the meantime is not overlooked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch(u64);
 
 impl Tokens {
     /// Takes the current secret and the one before it.
@@ -66,6 +74,7 @@ impl Tokens {
             verify: verify.map(|secret| DecodingKey::from_secret(&access(secret))).collect(),
             refresh: Keys::new(secret, previous, "refresh token"),
             verified: Cache::new(CACHED_MAX),
+            epoch: AtomicU64::new(0),
         }
     }
 
@@ -106,13 +115,22 @@ impl Tokens {
         (principal.expires_at > now && now.duration_since(seen_at) < RECHECK).then_some(principal)
     }
 
-    /// Remembers a verified token whose session was alive at `now`.
-    pub fn remember(&self, hash: [u8; 32], principal: Principal, now: Timestamp) {
-        self.verified.insert(hash, (principal, now));
+    /// The present epoch: take it before looking up the session.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::SeqCst))
     }
 
-    /// Forgets every token of a session.
+    /// Remembers a verified token whose session was alive at `now`, unless some session ended since `epoch`.
+    pub fn remember(&self, hash: [u8; 32], principal: Principal, now: Timestamp, epoch: Epoch) {
+        self.verified.insert(hash, (principal, now));
+        if self.epoch() != epoch {
+            self.verified.remove(&hash);
+        }
+    }
+
+    /// Forgets every token of a session. Call it when the session has ended in the database.
     pub fn forget(&self, session_id: Uuid) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
         self.verified.retain(|_, (principal, _)| principal.session_id != session_id);
     }
 
@@ -210,10 +228,21 @@ mod tests {
         let (tokens, session) = (tokens(), Uuid::now_v7());
         let token = tokens.access(Uuid::now_v7(), session, at(1000)).unwrap();
         let principal = tokens.verify(&token, at(1000)).unwrap();
-        tokens.remember(hash(&token), principal, at(1000));
+        tokens.remember(hash(&token), principal, at(1000), tokens.epoch());
         assert_eq!(tokens.remembered(&hash(&token), at(1029)), Some(principal));
         assert_eq!(tokens.remembered(&hash(&token), at(1030)), None);
         tokens.forget(session);
         assert_eq!(tokens.remembered(&hash(&token), at(1001)), None);
+    }
+
+    #[test]
+    fn a_logout_during_the_look_at_the_session_is_not_overlooked() {
+        let (tokens, session) = (tokens(), Uuid::now_v7());
+        let token = tokens.access(Uuid::now_v7(), session, at(1000)).unwrap();
+        let principal = tokens.verify(&token, at(1000)).unwrap();
+        let before = tokens.epoch();
+        tokens.forget(session);
+        tokens.remember(hash(&token), principal, at(1000), before);
+        assert_eq!(tokens.remembered(&hash(&token), at(1000)), None);
     }
 }
