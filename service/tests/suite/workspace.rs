@@ -63,8 +63,11 @@ fn the_commands_of_the_readme_exist() {
     let commands = shell_commands(&readme);
     assert!(commands.iter().any(|command| command.starts_with("scripts/test")), "the README says how to test");
     for command in commands {
-        let words: Vec<&str> = command.split_whitespace().skip_while(|word| is_assignment(word)).collect();
+        let words: Vec<&str> = command.split_whitespace().collect();
         let Some((&program, arguments)) = words.split_first() else { continue };
+        if is_assignment(program) {
+            continue; // of a shell variable: the journey that it belongs to is run by a test of its own
+        }
         match program {
             "cargo" => check_cargo(&command, arguments),
             "task-api" => check_help(&command, arguments),
