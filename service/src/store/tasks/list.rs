@@ -104,8 +104,9 @@ impl Key {
     }
 }
 
-/// `due_key` of a task without a due date: 9999-12-31T23:59:59.999999Z, as the schema has it.
-const NO_DUE_MICROS: i64 = 253_402_300_799_999_999;
+/// `due_key` of a task without a due date: 9999-12-30T00:00:00Z, as the schema has it. The last instant that a [`Timestamp`]
+/// can hold comes 22 hours later: a key behind that could not be bound, and a page behind such a row would be empty.
+const NO_DUE_MICROS: i64 = 253_402_128_000_000_000;
 
 /// Which tasks a page shows. Absent fields do not narrow.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
