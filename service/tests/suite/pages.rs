@@ -25,6 +25,24 @@ on_both_backends! {
             assert_eq!(back, whole, "by -{sort}");
         }
     }
+
+    /// Whoever asks what is due wants the soonest first; `sort` still has its way.
+    async fn what_is_due_comes_soonest_first(app: TestApp) {
+        let ann = app.register("ann").await;
+        for day in [3, 1, 4, 2] {
+            let task = json!({"title": day.to_string(), "due_at": format!("2027-01-0{day}T00:00:00Z")});
+            ann.post("tasks", task).await.expect(201);
+        }
+        ann.post("tasks", json!({"title": "whenever"})).await.expect(201);
+        let titles = async |query: &str| walk(&ann, query, 2).await;
+        assert_eq!(titles("due_at&due_after=2027-01-02T00:00:00Z").await, ["2", "3", "4"]);
+        assert_eq!(titles("-due_at&due_after=2027-01-02T00:00:00Z").await, ["4", "3", "2"]);
+        assert_eq!(titles("-due_at&due_before=2027-01-04T00:00:00Z").await, ["3", "2", "1"]);
+        let range = "due_after=2027-01-02T00:00:00Z&due_before=2027-01-04T00:00:00Z";
+        let page = ann.get(&format!("tasks?{range}")).await.expect(200);
+        assert_eq!((page.at("/items/0/title"), page.at("/items/1/title")), (&json!("2"), &json!("3")));
+        ann.get(&format!("tasks?{range}&sort=created_at")).await.problem(400, "unsupported-query").pointer("/sort");
+    }
 }
 
 /// The titles of all pages of this size.
