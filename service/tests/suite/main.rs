@@ -8,4 +8,5 @@
 
 mod harness;
 mod pages;
+mod plans;
 mod workspace;
