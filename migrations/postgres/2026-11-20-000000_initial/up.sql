@@ -65,7 +65,7 @@ CREATE TABLE tasks (
     version      bigint      NOT NULL,
     deleted_at   timestamptz,
     -- A sort key must not be null: a task without a due date sorts after every date the API accepts.
-    due_key      timestamptz NOT NULL GENERATED ALWAYS AS (coalesce(due_at, timestamptz '9999-12-31 23:59:59.999999+00')) STORED,
+    due_key      timestamptz NOT NULL GENERATED ALWAYS AS (coalesce(due_at, timestamptz '9999-12-30 00:00:00+00')) STORED,
     -- Punctuation becomes space, so that "deploy/prod" is found by "prod", as it is on SQLite.
     search       tsvector    NOT NULL GENERATED ALWAYS AS (
         setweight(to_tsvector('simple', translate(title, '/.-_@:&=?#+~%<>''', '                ')), 'A') ||
@@ -82,7 +82,8 @@ CREATE INDEX tasks_by_status_updated  ON tasks (project_id, status, updated_at, 
 CREATE INDEX tasks_by_status_due      ON tasks (project_id, status, due_key, id)              WHERE deleted_at IS NULL;
 CREATE INDEX tasks_by_status_priority ON tasks (project_id, status, priority, created_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX tasks_by_assignee        ON tasks (project_id, assignee_id, created_at, id)      WHERE deleted_at IS NULL AND assignee_id IS NOT NULL;
-CREATE INDEX tasks_by_parent          ON tasks (parent_id, created_at, id)                    WHERE parent_id IS NOT NULL;
+CREATE INDEX tasks_by_assignee_due    ON tasks (project_id, assignee_id, due_key, id)         WHERE deleted_at IS NULL AND assignee_id IS NOT NULL;
+CREATE INDEX tasks_by_parent          ON tasks (parent_id, project_id, created_at, id)        WHERE parent_id IS NOT NULL;
 CREATE INDEX tasks_by_label           ON tasks USING gin (project_id, labels)                 WHERE deleted_at IS NULL;
 CREATE INDEX tasks_by_word            ON tasks USING gin (project_id, search)                 WHERE deleted_at IS NULL;
 CREATE INDEX tasks_trash              ON tasks (deleted_at)                                   WHERE deleted_at IS NOT NULL;

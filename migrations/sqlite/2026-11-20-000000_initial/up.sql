@@ -58,7 +58,7 @@ CREATE TABLE tasks (
     updated_at   INTEGER NOT NULL,
     version      INTEGER NOT NULL,
     deleted_at   INTEGER,
-    due_key      INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(due_at, 253402300799999999)) VIRTUAL
+    due_key      INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(due_at, 253402128000000000)) VIRTUAL
 ) STRICT;
 CREATE INDEX tasks_by_created         ON tasks (project_id, created_at, id)                   WHERE deleted_at IS NULL;
 CREATE INDEX tasks_by_updated         ON tasks (project_id, updated_at, id)                   WHERE deleted_at IS NULL;
@@ -69,7 +69,8 @@ CREATE INDEX tasks_by_status_updated  ON tasks (project_id, status, updated_at, 
 CREATE INDEX tasks_by_status_due      ON tasks (project_id, status, due_key, id)              WHERE deleted_at IS NULL;
 CREATE INDEX tasks_by_status_priority ON tasks (project_id, status, priority, created_at, id) WHERE deleted_at IS NULL;
 CREATE INDEX tasks_by_assignee        ON tasks (project_id, assignee_id, created_at, id)      WHERE deleted_at IS NULL AND assignee_id IS NOT NULL;
-CREATE INDEX tasks_by_parent          ON tasks (parent_id, created_at, id)                    WHERE parent_id IS NOT NULL;
+CREATE INDEX tasks_by_assignee_due    ON tasks (project_id, assignee_id, due_key, id)         WHERE deleted_at IS NULL AND assignee_id IS NOT NULL;
+CREATE INDEX tasks_by_parent          ON tasks (parent_id, project_id, created_at, id)        WHERE parent_id IS NOT NULL;
 CREATE INDEX tasks_trash              ON tasks (deleted_at)                                   WHERE deleted_at IS NOT NULL;
 
 -- Full text. The triggers keep it in the transaction of the write, so that one sees one's own writes at once.

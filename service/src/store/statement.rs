@@ -100,6 +100,14 @@ impl<Row> Statement<Row> {
     }
 }
 
+#[cfg(test)]
+impl<Row> Statement<Row> {
+    /// Asks SQLite how it would run this: rows of node, parent, unused, text.
+    pub(crate) fn explained(self) -> Statement<(Integer, Integer, Integer, Text)> {
+        Statement::new(format!("EXPLAIN QUERY PLAN {}", self.text), self.binds)
+    }
+}
+
 /// The binds of a statement: `binds![user_id, "done", now]`.
 macro_rules! binds {
     ($($value:expr),* $(,)?) => { vec![$($crate::store::statement::Bind::from($value)),*] };

@@ -42,12 +42,16 @@ const KNOWN: [&str; 12] = [
 
 const SORTS: &str = "takes one of created_at, updated_at, due_at, priority, or one of them behind a - for descending";
 
-/// Which filters go with which sorts; what is not named goes with all. Each pair here has an index; the others would read
-/// every task of the project for a page.
-const SERVED: [(&str, &[Sort]); 4] = [
+/// The sorts that filters by due date go with, beside whatever other filter: the dates bound what is read.
+const SERVED_WITH_DUE: [Sort; 1] = [Sort::DueAt];
+
+/// Which other filters go with which sorts; what is not named goes with all. A page in an order that is not here could only
+/// be found by reading every task of the project, or of the person.
+const SERVED: [(&str, &[Sort]); 5] = [
     ("q", &[Sort::CreatedAt]),
-    ("due_before", &[Sort::CreatedAt, Sort::DueAt]),
-    ("due_after", &[Sort::CreatedAt, Sort::DueAt]),
+    ("label", &[Sort::CreatedAt]),
+    ("parent_id", &[Sort::CreatedAt]),
+    ("assignee_id", &[Sort::CreatedAt, Sort::DueAt]),
     ("priority", &[Sort::CreatedAt, Sort::Priority]),
 ];
 
@@ -56,23 +60,31 @@ const Q_MAX: usize = 200;
 /// Words of `q` at most.
 const WORDS_MAX: usize = 16;
 
+/// The order: newest first when none is asked for, or soonest due first when the filter is about due dates.
 fn order(parameters: &Parameters) -> Result<Order, Problem> {
-    let text = parameters.get("sort").unwrap_or("-created_at");
+    let given = |name: &&str| parameters.get(name).is_some();
+    let by_due: Vec<&str> = ["due_before", "due_after"].into_iter().filter(given).collect();
+    let text = parameters.get("sort").unwrap_or(if by_due.is_empty() { "-created_at" } else { "due_at" });
     let (direction, name) = match text.strip_prefix('-') {
         Some(name) => (Direction::Descending, name),
         None => (Direction::Ascending, text),
     };
     let sort = Sort::ALL.into_iter().find(|sort| sort.as_str() == name);
     let sort = sort.ok_or_else(|| Problem::invalid_parameter("sort", SORTS))?;
-    for (filter, sorts) in SERVED {
-        if parameters.get(filter).is_some() && !sorts.contains(&sort) {
-            let served: Vec<&str> = sorts.iter().map(|sort| sort.as_str()).collect();
-            let detail = format!("{filter} is served with sort by {}, either way", served.join(" or "));
-            return Err(Problem::new(Kind::UnsupportedQuery, detail.clone())
-                .with_errors(vec![FieldError::new("/sort", detail)]));
-        }
+    let (filters, served) = if by_due.is_empty() {
+        let given: Vec<_> = SERVED.into_iter().filter(|(name, _)| given(name)).collect();
+        let served = Sort::ALL.into_iter().filter(|sort| given.iter().all(|(_, sorts)| sorts.contains(sort)));
+        (given.iter().map(|(name, _)| *name).collect(), served.collect())
+    } else {
+        (by_due, SERVED_WITH_DUE.to_vec())
+    };
+    if served.contains(&sort) {
+        return Ok(Order { sort, direction });
     }
-    Ok(Order { sort, direction })
+    let served: Vec<&str> = served.into_iter().map(Sort::as_str).collect();
+    let verb = if filters.len() == 1 { "is" } else { "are" };
+    let detail = format!("{} {verb} served with sort by {}, either way", filters.join(" and "), served.join(" or "));
+    Err(Problem::new(Kind::UnsupportedQuery, detail.clone()).with_errors(vec![FieldError::new("/sort", detail)]))
 }
 
 fn words(parameters: &Parameters) -> Result<Option<Vec<String>>, Problem> {
@@ -104,9 +116,10 @@ fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
     })
 }
 
-/// Tasks of the caller's projects. `q` goes with sort by `created_at`, `due_before` and `due_after` with `created_at` and
-/// `due_at`, `priority` with `created_at` and `priority`; every other filter goes with every sort. What is not served
-/// together is refused with 400.
+/// Tasks of the caller's projects. `project_id` and `status` go with every sort; `q`, `label` and `parent_id` with
+/// `created_at`; `assignee_id` with `created_at` and `due_at`; `priority` with `created_at` and `priority`. With `due_before` or
+/// `due_after`, whatever else is filtered, the sort is `due_at`, which is then the default. What is not served together is
+/// refused with 400.
 #[utoipa::path(
     get, path = "/api/v1/tasks", tag = "tasks", operation_id = "list_tasks", security(("bearer" = [])),
     params(
@@ -119,7 +132,7 @@ fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
         ("due_before" = Option<String>, Query, format = DateTime, description = "Tasks due before this instant"),
         ("due_after" = Option<String>, Query, format = DateTime, description = "Tasks due at this instant or after it"),
         ("q" = Option<String>, Query, description = "Tasks whose title or description has all these words", min_length = 1, max_length = 200),
-        ("sort" = Option<String>, Query, description = "`created_at`, `updated_at`, `due_at` or `priority`; descending behind a `-`", pattern = "^-?(created_at|updated_at|due_at|priority)$", example = "-created_at"),
+        ("sort" = Option<String>, Query, description = "`created_at`, `updated_at`, `due_at` or `priority`; descending behind a `-`; `-created_at` if left out, or `due_at` with `due_before` or `due_after`", pattern = "^-?(created_at|updated_at|due_at|priority)$", example = "-created_at"),
         ("limit" = Option<u32>, Query, description = "Rows of the page, 50 if left out", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same filter and sort"),
     ),

@@ -7,5 +7,7 @@
 )]
 
 mod harness;
+mod pages;
+mod plans;
 mod readme;
 mod workspace;

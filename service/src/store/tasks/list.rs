@@ -40,12 +40,14 @@ impl Sort {
         }
     }
 
-    /// The columns of the index that delivers this order.
-    fn columns(self) -> &'static [&'static str] {
+    /// The columns of the index that delivers this order. Among tasks of one priority, priority says nothing: left in, it would
+    /// make PostgreSQL start each page at the first task of that priority.
+    fn columns(self, filter: &Filter) -> &'static [&'static str] {
         match self {
             Sort::CreatedAt => &["created_at", "id"],
             Sort::UpdatedAt => &["updated_at", "id"],
             Sort::DueAt => &["due_key", "id"],
+            Sort::Priority if filter.priority.is_some() => &["created_at", "id"],
             Sort::Priority => &["priority", "created_at", "id"],
         }
     }
@@ -93,9 +95,10 @@ impl Key {
     }
 
     /// The key as binds, or `None` when it cannot be a row's: a forged cursor would be needed.
-    fn binds(self, sort: Sort) -> Option<Vec<Bind>> {
+    fn binds(self, sort: Sort, filter: &Filter) -> Option<Vec<Bind>> {
         let instant = |micros| Timestamp::from_microsecond(micros).ok().map(Bind::from);
         Some(match sort {
+            Sort::Priority if filter.priority.is_some() => vec![instant(self.second)?, Bind::from(self.id)],
             Sort::Priority => {
                 vec![Bind::from(i16::try_from(self.first).ok()?), instant(self.second)?, Bind::from(self.id)]
             }
@@ -104,8 +107,9 @@ impl Key {
     }
 }
 
-/// `due_key` of a task without a due date: 9999-12-31T23:59:59.999999Z, as the schema has it.
-const NO_DUE_MICROS: i64 = 253_402_300_799_999_999;
+/// `due_key` of a task without a due date: 9999-12-30T00:00:00Z, as the schema has it. The last instant that a [`Timestamp`]
+/// can hold comes 22 hours later: a key behind that could not be bound, and a page behind such a row would be empty.
+const NO_DUE_MICROS: i64 = 253_402_128_000_000_000;
 
 /// Which tasks a page shows. Absent fields do not narrow.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -131,19 +135,18 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// How many filters narrow the page beside the project and the status, which have indexes of their own in every order.
-    fn narrowing(&self) -> usize {
-        [
+    /// Whether one plan is the best for all values: at most one filter beside the project, and one that an index delivers in
+    /// order. For a label, a word or two filters together, the best plan for a frequent value reads the whole project for a rare
+    /// one and the other way round.
+    fn has_one_plan(&self) -> bool {
+        let ordered = [
+            self.status.is_some(),
             self.priority.is_some(),
             self.assignee_id.is_some(),
-            self.label.is_some(),
             self.parent_id.is_some(),
             self.due_before.is_some() || self.due_after.is_some(),
-            self.words.is_some(),
-        ]
-        .into_iter()
-        .filter(|given| *given)
-        .count()
+        ];
+        self.label.is_none() && self.words.is_none() && ordered.into_iter().filter(|given| *given).count() <= 1
     }
 }
 
@@ -188,32 +191,39 @@ fn statement(
     } else {
         concat!("CROSS JOIN LATERAL (SELECT ", columns!("x."), ", x.due_key FROM tasks x WHERE ")
     });
+    // The column makes the membership come first: who has none reads nothing. The value tells the planner how large this
+    // project is.
     sql.push("x.project_id = m.project_id AND x.deleted_at IS NULL");
-    conditions(&mut sql, sqlite, filter);
+    if let Some(project_id) = filter.project_id {
+        sql.bind(" AND x.project_id = ?", project_id);
+    }
+    // Behind a cursor the page begins at its key. A bound of the filter on the same side says less, and SQLite would begin there.
+    let begun = after.filter(|_| order.sort == Sort::DueAt).map(|_| order.direction);
+    conditions(&mut sql, sqlite, filter, begun);
     if let Some(key) = after {
         let comparison = match order.direction {
             Direction::Ascending => ">",
             Direction::Descending => "<",
         };
-        let columns: Vec<String> = order.sort.columns().iter().map(|column| format!("x.{column}")).collect();
+        let columns: Vec<String> = order.sort.columns(filter).iter().map(|column| format!("x.{column}")).collect();
         let marks = vec!["?"; columns.len()].join(", ");
         sql.push(&format!(" AND ({}) {comparison} ({marks})", columns.join(", ")));
-        sql.binds.extend(key.binds(order.sort)?);
+        sql.binds.extend(key.binds(order.sort, filter)?);
     }
-    sql.push(&format!(" ORDER BY {} LIMIT {rows}) ", ordering(order, "x")));
+    sql.push(&format!(" ORDER BY {} LIMIT {rows}) ", ordering(order, filter, "x")));
     sql.push(if sqlite { "" } else { "t " });
     sql.bind("WHERE m.user_id = ?", user_id);
     if let Some(project_id) = filter.project_id {
         sql.bind(" AND m.project_id = ?", project_id);
     }
-    sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, "t")));
+    sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, filter, "t")));
     let statement = Statement::new(sql.text, sql.binds);
-    // Each text is prepared on each connection and kept. With at most one narrowing filter there are a few hundred; the rest
-    // are prepared for one use, so that nobody can fill the database's memory by combining filters.
-    Some(if filter.narrowing() > 1 { statement.uncached() } else { statement })
+    // A text that is kept prepared on each connection gets one plan for all values after a few calls. The rest are prepared for
+    // one use and planned for their values; nor can anybody fill the database's memory by combining filters.
+    Some(if filter.has_one_plan() { statement } else { statement.uncached() })
 }
 
-fn conditions(sql: &mut Builder, sqlite: bool, filter: &Filter) {
+fn conditions(sql: &mut Builder, sqlite: bool, filter: &Filter, begun: Option<Direction>) {
     if let Some(status) = filter.status {
         sql.bind(" AND x.status = ?", status.as_str());
     }
@@ -233,14 +243,18 @@ fn conditions(sql: &mut Builder, sqlite: bool, filter: &Filter) {
     if let Some(parent_id) = filter.parent_id {
         sql.bind(" AND x.parent_id = ?", parent_id);
     }
-    if let Some(due_before) = filter.due_before {
-        sql.bind(" AND x.due_key < ?", due_before);
-    }
-    if let Some(due_after) = filter.due_after {
+    if let Some(due_after) = filter.due_after
+        && begun != Some(Direction::Ascending)
+    {
         sql.bind(" AND x.due_key >= ?", due_after);
-        if filter.due_before.is_none() {
-            sql.push(" AND x.due_at IS NOT NULL"); // the key of a task without a due date lies after every date
-        }
+    }
+    // The key of a task without a due date lies after every date. As a bound of the index it costs nothing; a condition on
+    // `due_at` would be checked on each of them.
+    let never = filter.due_after.and(Timestamp::from_microsecond(NO_DUE_MICROS).ok());
+    if let Some(due_before) = filter.due_before.or(never)
+        && begun != Some(Direction::Descending)
+    {
+        sql.bind(" AND x.due_key < ?", due_before);
     }
     if let Some(words) = &filter.words {
         if sqlite {
@@ -252,12 +266,13 @@ fn conditions(sql: &mut Builder, sqlite: bool, filter: &Filter) {
     }
 }
 
-fn ordering(order: Order, table: &str) -> String {
+fn ordering(order: Order, filter: &Filter, table: &str) -> String {
     let way = match order.direction {
         Direction::Ascending => "",
         Direction::Descending => " DESC",
     };
-    let columns: Vec<String> = order.sort.columns().iter().map(|column| format!("{table}.{column}{way}")).collect();
+    let columns: Vec<String> =
+        order.sort.columns(filter).iter().map(|column| format!("{table}.{column}{way}")).collect();
     columns.join(", ")
 }
 
@@ -280,3 +295,6 @@ impl Db {
         Ok((tasks, more))
     }
 }
+
+#[cfg(test)]
+mod tests;

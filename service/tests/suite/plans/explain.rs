@@ -1,0 +1,100 @@
+//! The plans that PostgreSQL really ran, read from the server's log, where `auto_explain` writes them.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use serde_json::Value;
+
+use crate::harness::postgres::{Cluster, Database};
+
+/// Reads plans as they are written.
+pub struct Log {
+    file: File,
+}
+
+impl Log {
+    /// Has every statement of new connections to `database` explained from now on.
+    pub fn of(cluster: &Cluster, database: &Database) -> Self {
+        for setting in [
+            "log_min_duration = 0",
+            "log_analyze = on",
+            "log_buffers = on",
+            "log_timing = off",
+            "log_format = json",
+            "log_nested_statements = off",
+        ] {
+            database.psql(&format!("ALTER DATABASE {} SET auto_explain.{setting}", database.name));
+        }
+        let mut file = File::open(cluster.directory().join("log")).expect("the server's log");
+        file.seek(SeekFrom::End(0)).expect("a file");
+        Self { file }
+    }
+
+    /// The plans written since the last call, of statements whose text has `part`. A plan is written before the answer to
+    /// its statement is sent, so after an answer it is here.
+    pub fn plans(&mut self, part: &str) -> Vec<Plan> {
+        let mut text = String::new();
+        self.file.read_to_string(&mut text).expect("the log is text");
+        let mut plans = Vec::new();
+        for entry in text.split(" plan:\n").skip(1) {
+            // The lines of an entry after its first begin with a tab.
+            let body: String = entry.lines().take_while(|line| line.starts_with('\t')).collect();
+            let plan: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
+            if plan["Query Text"].as_str().is_some_and(|query| query.contains(part)) {
+                plans.push(Plan::read(&plan));
+            }
+        }
+        plans
+    }
+}
+
+/// What matters of one executed plan.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Indexes of `tasks` that were used.
+    pub indexes: BTreeSet<String>,
+    /// Rows of `tasks` that were looked at, in an index or in the table, also those that a filter then threw away.
+    pub rows: u64,
+    /// Pages that were looked at, in memory or not.
+    pub buffers: u64,
+    /// `tasks` was read from end to end.
+    pub sequential: bool,
+    /// It was made for any parameters, not for these.
+    pub generic: bool,
+    /// The plan as it came.
+    pub json: String,
+}
+
+impl Plan {
+    fn read(explained: &Value) -> Self {
+        let mut plan = Plan { json: explained.to_string(), ..Plan::default() };
+        let root = &explained["Plan"];
+        plan.buffers = number(root, "Shared Hit Blocks") + number(root, "Shared Read Blocks");
+        plan.visit(root);
+        plan
+    }
+
+    fn visit(&mut self, node: &Value) {
+        let text = |name: &str| node[name].as_str().unwrap_or_default();
+        let loops = number(node, "Actual Loops");
+        if let Some(index) = node["Index Name"].as_str().filter(|index| index.starts_with("tasks")) {
+            self.indexes.insert(index.trim_start_matches("tasks_").to_owned());
+            self.rows += number(node, "Actual Rows") * loops;
+        }
+        if text("Relation Name") == "tasks" {
+            self.sequential |= text("Node Type") == "Seq Scan";
+            self.rows +=
+                (number(node, "Rows Removed by Filter") + number(node, "Rows Removed by Index Recheck")) * loops;
+        }
+        let conditions = ["Index Cond", "Filter", "Recheck Cond"].map(text);
+        self.generic |= conditions.iter().any(|condition| condition.contains('$'));
+        for child in node["Plans"].as_array().into_iter().flatten() {
+            self.visit(child);
+        }
+    }
+}
+
+fn number(node: &Value, name: &str) -> u64 {
+    node[name].as_u64().unwrap_or(0)
+}
