@@ -6,5 +6,10 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod given;
 mod harness;
+mod task_activity;
+mod task_patch;
+mod task_tree;
+mod tasks;
 mod workspace;
