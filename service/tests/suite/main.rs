@@ -9,7 +9,9 @@
 mod given;
 mod harness;
 mod task_activity;
+mod task_list;
 mod task_patch;
+mod task_search;
 mod task_tree;
 mod tasks;
 mod workspace;
