@@ -65,7 +65,7 @@ CREATE TABLE tasks (
     version      bigint      NOT NULL,
     deleted_at   timestamptz,
     -- A sort key must not be null: a task without a due date sorts after every date the API accepts.
-    due_key      timestamptz NOT NULL GENERATED ALWAYS AS (coalesce(due_at, timestamptz '9999-12-31 23:59:59.999999+00')) STORED,
+    due_key      timestamptz NOT NULL GENERATED ALWAYS AS (coalesce(due_at, timestamptz '9999-01-01 00:00:00+00')) STORED,
     -- Punctuation becomes space, so that "deploy/prod" is found by "prod", as it is on SQLite.
     search       tsvector    NOT NULL GENERATED ALWAYS AS (
         setweight(to_tsvector('simple', translate(title, '/.-_@:&=?#+~%<>''', '                ')), 'A') ||

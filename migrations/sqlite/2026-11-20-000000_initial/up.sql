@@ -58,7 +58,7 @@ CREATE TABLE tasks (
     updated_at   INTEGER NOT NULL,
     version      INTEGER NOT NULL,
     deleted_at   INTEGER,
-    due_key      INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(due_at, 253402300799999999)) VIRTUAL
+    due_key      INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(due_at, 253370764800000000)) VIRTUAL
 ) STRICT;
 CREATE INDEX tasks_by_created         ON tasks (project_id, created_at, id)                   WHERE deleted_at IS NULL;
 CREATE INDEX tasks_by_updated         ON tasks (project_id, updated_at, id)                   WHERE deleted_at IS NULL;

@@ -92,7 +92,7 @@ impl Key {
         Key { first, second, id: task.id }
     }
 
-    /// The key as binds, or `None` when it cannot be a row's: a forged cursor would be needed.
+    /// The key as binds, or `None` when it cannot be a row's: a page must not end the list for that.
     fn binds(self, sort: Sort) -> Option<Vec<Bind>> {
         let instant = |micros| Timestamp::from_microsecond(micros).ok().map(Bind::from);
         Some(match sort {
@@ -104,8 +104,8 @@ impl Key {
     }
 }
 
-/// `due_key` of a task without a due date: 9999-12-31T23:59:59.999999Z, as the schema has it.
-const NO_DUE_MICROS: i64 = 253_402_300_799_999_999;
+/// `due_key` of a task without a due date: 9999-01-01T00:00:00Z, as the schema has it. A [`Timestamp`] ends that December.
+const NO_DUE_MICROS: i64 = 253_370_764_800_000_000;
 
 /// Which tasks a page shows. Absent fields do not narrow.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -271,9 +271,8 @@ impl Db {
         after: Option<Key>,
         limit: usize,
     ) -> Result<(Vec<Task>, bool), StoreError> {
-        let Some(statement) = statement(self.is_sqlite(), user_id, filter, order, after, limit) else {
-            return Ok((Vec::new(), false));
-        };
+        let statement = statement(self.is_sqlite(), user_id, filter, order, after, limit)
+            .ok_or_else(|| StoreError::Internal("a cursor of ours holds a key that no row can have".into()))?;
         let mut tasks: Vec<Task> = self.read(Operation::TaskList, statement).await?;
         let more = tasks.len() > limit;
         tasks.truncate(limit);
