@@ -87,10 +87,26 @@ fn order(parameters: &Parameters) -> Result<Order, Problem> {
     Err(Problem::new(Kind::UnsupportedQuery, detail.clone()).with_errors(vec![FieldError::new("/sort", detail)]))
 }
 
+/// Characters that belong to the letter before them though they are no letters: the accents of decomposed text, vowel signs,
+/// viramas and tone marks, the joiners between them. Both databases take them as part of a word, so a query must not lose them.
+fn is_mark(c: char) -> bool {
+    matches!(c,
+        '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{591}'..='\u{5bd}' | '\u{5bf}' | '\u{5c1}'..='\u{5c2}'
+        | '\u{5c4}'..='\u{5c5}' | '\u{5c7}' | '\u{610}'..='\u{61a}' | '\u{64b}'..='\u{65f}' | '\u{6d6}'..='\u{6dc}'
+        | '\u{6df}'..='\u{6e8}' | '\u{6ea}'..='\u{6ed}' | '\u{700}'..='\u{74a}' | '\u{900}'..='\u{963}'
+        | '\u{980}'..='\u{df3}' | '\u{e31}'..='\u{e3a}' | '\u{e47}'..='\u{e4e}' | '\u{eb1}'..='\u{ece}'
+        | '\u{f18}'..='\u{f39}' | '\u{f71}'..='\u{f84}' | '\u{102b}'..='\u{103e}' | '\u{1714}'..='\u{1734}'
+        | '\u{17b4}'..='\u{17d3}' | '\u{1ab0}'..='\u{1b44}' | '\u{1dc0}'..='\u{1dff}' | '\u{200c}'..='\u{200d}'
+        | '\u{20d0}'..='\u{20ff}' | '\u{302a}'..='\u{302f}' | '\u{3099}'..='\u{309a}' | '\u{fe20}'..='\u{fe2f}')
+}
+
 fn words(parameters: &Parameters) -> Result<Option<Vec<String>>, Problem> {
     let Some(q) = parameters.get("q") else { return Ok(None) };
-    let words: Vec<String> =
-        q.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
+    let words: Vec<String> = q
+        .split(|c: char| !c.is_alphanumeric() && !is_mark(c))
+        .filter(|word| word.contains(char::is_alphanumeric))
+        .map(str::to_lowercase)
+        .collect();
     if words.is_empty() || words.len() > WORDS_MAX || q.chars().count() > Q_MAX {
         let takes = format!("takes 1 to {WORDS_MAX} words of letters and digits, in up to {Q_MAX} characters");
         return Err(Problem::invalid_parameter("q", takes));

@@ -29,6 +29,10 @@ impl From<Refusal> for Problem {
             Refusal::IdTaken => Problem::new(Kind::Conflict, "another task has this id")
                 .with_errors(vec![FieldError::new("/id", "takes an id that no other task has")]),
             Refusal::ParentDeleted => Problem::new(Kind::Conflict, "its parent is in the trash; restore that first"),
+            Refusal::NoRoom => {
+                let detail = format!("its parent has moved; the tree would be more than {DEPTH_MAX} deep with it");
+                Problem::new(Kind::Conflict, detail)
+            }
         }
     }
 }

@@ -294,6 +294,8 @@ pub enum Refusal {
     IdTaken,
     /// The parent is in the trash.
     ParentDeleted,
+    /// The task would come back deeper than [`DEPTH_MAX`], with its subtasks: its parent has moved.
+    NoRoom,
 }
 
 /// How deep subtasks go: a task without a parent is at depth 1.

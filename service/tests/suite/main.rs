@@ -6,8 +6,15 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod given;
 mod harness;
 mod pages;
 mod plans;
 mod readme;
+mod task_activity;
+mod task_list;
+mod task_patch;
+mod task_search;
+mod task_tree;
+mod tasks;
 mod workspace;

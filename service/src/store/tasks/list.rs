@@ -286,9 +286,8 @@ impl Db {
         after: Option<Key>,
         limit: usize,
     ) -> Result<(Vec<Task>, bool), StoreError> {
-        let Some(statement) = statement(self.is_sqlite(), user_id, filter, order, after, limit) else {
-            return Ok((Vec::new(), false));
-        };
+        let statement = statement(self.is_sqlite(), user_id, filter, order, after, limit)
+            .ok_or_else(|| StoreError::Internal("a cursor of ours holds a key that no row can have".into()))?;
         let mut tasks: Vec<Task> = self.read(Operation::TaskList, statement).await?;
         let more = tasks.len() > limit;
         tasks.truncate(limit);

@@ -2,16 +2,18 @@
 
 use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::{QueryResult, SqliteConnection};
+use diesel_async::AsyncPgConnection;
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::super::statement::{Statement, binds};
 use super::super::types::{Id, Instant, JsonText};
 use super::create::keep_if_done;
-use super::{TaskRow, activity, columns, may_write, visible};
+use super::{TaskRow, activity, columns, may_write, tree, visible};
 use crate::projects::model::Role;
-use crate::store::{Db, Operation, StoreError};
-use crate::tasks::model::{Refusal, Task};
+use crate::store::{Db, End, Operation, StoreError};
+use crate::tasks::model::{DEPTH_MAX, Refusal, Task};
 
 /// The caller's role; whether the task is in the trash; whether its parent is not; the task when it came back.
 type RestoreRow = (Text, Bool, Bool, Nullable<TaskRow>);
@@ -23,7 +25,7 @@ const POSTGRES: &str = concat!(
        FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $2 WHERE t.id = $1 FOR UPDATE OF t\
      ), tree (id, deleted_at) AS (\
        SELECT target.id, target.deleted_at FROM target \
-       WHERE target.role <> 'viewer' AND target.parent_ok AND target.deleted_at IS NOT NULL \
+       WHERE target.role <> 'viewer' AND target.parent_ok AND target.deleted_at IS NOT NULL AND $5 \
        UNION ALL SELECT c.id, c.deleted_at FROM tree JOIN tasks c ON c.parent_id = tree.id WHERE c.deleted_at = tree.deleted_at\
      ), back AS (\
        UPDATE tasks t SET deleted_at = NULL, updated_at = greatest($3, t.updated_at), version = t.version + 1 \
@@ -47,12 +49,30 @@ const SQLITE: &str = "WITH RECURSIVE tree (id) AS (\
      WHERE id IN (SELECT id FROM tree) RETURNING id";
 
 /// What the target's state allows. `Ok(false)`: it is not in the trash, there is nothing to do.
-fn judge(role: Role, deleted: bool, parent_ok: bool) -> Result<bool, Refusal> {
+fn judge(role: Role, deleted: bool, parent_ok: bool, fits: bool) -> Result<bool, Refusal> {
     may_write(role)?;
     match (deleted, parent_ok) {
         (true, false) => Err(Refusal::ParentDeleted),
+        (true, true) if !fits => Err(Refusal::NoRoom),
         (deleted, _) => Ok(deleted),
     }
+}
+
+/// Whether the tree that would come back fits under its parent, which may have moved down meanwhile. Both backends.
+fn fits(id: Uuid) -> Statement<(Bool,)> {
+    Statement::new(
+        format!(
+            "WITH RECURSIVE down (id, deleted_at, height) AS (\
+               SELECT t.id, t.deleted_at, 1 FROM tasks t WHERE t.id = ? \
+               UNION ALL SELECT c.id, c.deleted_at, down.height + 1 FROM down JOIN tasks c ON c.parent_id = down.id \
+                 WHERE c.deleted_at = down.deleted_at AND down.height < 6\
+             ), up (parent_id, depth) AS (\
+               SELECT t.parent_id, 0 FROM tasks t WHERE t.id = ? \
+               UNION ALL SELECT p.parent_id, up.depth + 1 FROM up JOIN tasks p ON p.id = up.parent_id WHERE up.depth < 6\
+             ) SELECT coalesce((SELECT max(depth) FROM up) + (SELECT max(height) FROM down), 0) <= {DEPTH_MAX}"
+        ),
+        binds![id, id],
+    )
 }
 
 fn run_sqlite(
@@ -64,7 +84,8 @@ fn run_sqlite(
     let target = Statement::<(Text, Nullable<Instant>, Bool)>::new(TARGET, binds![user_id, id]);
     let target: Vec<(Role, Option<Timestamp>, bool)> = diesel::RunQueryDsl::load(target, connection)?;
     let Some((role, deleted_at, parent_ok)) = target.into_iter().next() else { return Ok(Err(Refusal::NotFound)) };
-    match judge(role, deleted_at.is_some(), parent_ok) {
+    let fits: Vec<(bool,)> = diesel::RunQueryDsl::load(fits(id), connection)?;
+    match judge(role, deleted_at.is_some(), parent_ok, fits == [(true,)]) {
         Err(refusal) => return Ok(Err(refusal)),
         Ok(false) => {}
         Ok(true) => {
@@ -77,6 +98,24 @@ fn run_sqlite(
     }
     let task: Vec<(Task, Role)> = diesel::RunQueryDsl::load(visible(user_id, id), connection)?;
     Ok(task.into_iter().next().map(|(task, _)| task).ok_or(Refusal::NotFound))
+}
+
+/// `None` in the place of the task: it was not in the trash.
+async fn run_postgres(
+    connection: &mut AsyncPgConnection,
+    user_id: Uuid,
+    id: Uuid,
+    now: Timestamp,
+) -> QueryResult<Result<Option<Task>, Refusal>> {
+    use diesel_async::RunQueryDsl as _;
+    // No parent of this task moves between the look at the depth and the restore.
+    let _: Vec<(bool,)> = tree::lock(id).load(connection).await?;
+    let fits: Vec<(bool,)> = fits(id).load(connection).await?;
+    let fits = fits == [(true,)];
+    let restore = Statement::<RestoreRow>::postgres(POSTGRES, binds![id, user_id, now, Uuid::now_v7(), fits]);
+    let rows: Vec<(Role, bool, bool, Option<Task>)> = restore.load(connection).await?;
+    let Some((role, deleted, parent_ok, task)) = rows.into_iter().next() else { return Ok(Err(Refusal::NotFound)) };
+    Ok(judge(role, deleted, parent_ok, fits).map(|_| task))
 }
 
 impl Db {
@@ -94,14 +133,13 @@ impl Db {
                 })
                 .await;
         }
-        let statement = Statement::<RestoreRow>::postgres(POSTGRES, binds![id, user_id, now, Uuid::now_v7()]);
-        let rows: Vec<(Role, bool, bool, Option<Task>)> =
-            self.postgres_write(Operation::TaskRestore, statement).await?;
-        let Some((role, deleted, parent_ok, task)) = rows.into_iter().next() else { return Ok(Err(Refusal::NotFound)) };
-        match (judge(role, deleted, parent_ok), task) {
-            (Err(refusal), _) => Ok(Err(refusal)),
-            (Ok(_), Some(task)) => Ok(Ok(task)),
-            (Ok(_), None) => Ok(self.get_task(user_id, id).await?.ok_or(Refusal::NotFound)),
+        let restored = self.postgres_transaction(Operation::TaskRestore, move |connection| {
+            async move { run_postgres(connection, user_id, id, now).await.map(End::Commit) }.boxed()
+        });
+        match restored.await? {
+            Err(refusal) => Ok(Err(refusal)),
+            Ok(Some(task)) => Ok(Ok(task)),
+            Ok(None) => Ok(self.get_task(user_id, id).await?.ok_or(Refusal::NotFound)),
         }
     }
 }
