@@ -7,4 +7,6 @@
 )]
 
 mod harness;
+mod kill;
+mod lifecycle;
 mod workspace;

@@ -27,7 +27,8 @@ pub enum Storage {
 }
 
 impl Storage {
-    async fn create(backend: Backend) -> Self {
+    /// A fresh one: an SQLite file that does not exist yet, or a migrated PostgreSQL database.
+    pub async fn create(backend: Backend) -> Self {
         match backend {
             Backend::Sqlite => Self::Sqlite(sqlite::Fresh::new()),
             Backend::Postgres => {
