@@ -58,13 +58,14 @@ routes! {
     GET    "/docs/{*file}"                           OK         => docs::asset,
 }
 
-/// The router of the API, with the edge around it.
-pub fn router(state: Arc<AppState>, cors_allowed_origins: &[http::HeaderValue]) -> Router {
+/// The router of the API and of `more` routes, with the edge around it.
+pub fn router(state: Arc<AppState>, cors_allowed_origins: &[http::HeaderValue], more: Router<Arc<AppState>>) -> Router {
     use super::edge;
     use super::problem::{Kind, Problem};
     use axum::middleware::{from_fn_with_state, map_response};
 
     let router = table()
+        .merge(more)
         .fallback(|| async { Problem::not_found("path") })
         .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed, "see /openapi.json") });
     // The last layer added is the outermost.
