@@ -1,8 +1,8 @@
 //! The edge: what every request passes on its way in and out.
 //!
 //! The order matters. Outermost is [`observe`], so that metrics and the canonical line hold every request exactly once, also
-//! one that panicked, timed out, was shed or left. Then [`guard`], which sheds, times out and catches panics. Compression,
-//! CORS and the security headers lie inside, so that what they answer is counted too.
+//! one that panicked, timed out, was shed or left. Then CORS and the security headers, so that what they answer is counted and
+//! what [`guard`] answers has them. Then [`guard`], which sheds, times out and catches panics. Compression is innermost.
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;

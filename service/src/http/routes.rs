@@ -71,14 +71,12 @@ pub fn router(state: Arc<AppState>, cors_allowed_origins: &[http::HeaderValue], 
     // The last layer added is the outermost.
     let mut router = router
         .layer(tower_http::compression::CompressionLayer::new().compress_when(Worthwhile))
+        .layer(from_fn_with_state(Arc::clone(&state), edge::guard))
         .layer(map_response(edge::security_headers));
     if !cors_allowed_origins.is_empty() {
         router = router.layer(cors(cors_allowed_origins));
     }
-    router
-        .layer(from_fn_with_state(Arc::clone(&state), edge::guard))
-        .layer(from_fn_with_state(Arc::clone(&state), edge::observe))
-        .with_state(state)
+    router.layer(from_fn_with_state(Arc::clone(&state), edge::observe)).with_state(state)
 }
 
 /// Bodies over 1 KiB are worth compressing. One with an entity tag is not: the strong tag names its very bytes.
