@@ -6,7 +6,10 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod edge;
 mod harness;
+mod headers;
 mod kill;
 mod lifecycle;
+mod signals;
 mod workspace;

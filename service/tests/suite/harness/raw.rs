@@ -61,7 +61,21 @@ impl Raw {
         tokio::time::timeout(ANSWER_TIMEOUT, self.read()).await.expect("an answer or a close, in time")
     }
 
+    /// The next answer without its body, for HEAD.
+    pub async fn head(&mut self) -> Option<RawReply> {
+        tokio::time::timeout(ANSWER_TIMEOUT, self.read_head()).await.expect("an answer or a close, in time")
+    }
+
     async fn read(&mut self) -> Option<RawReply> {
+        let mut reply = self.read_head().await?;
+        let length = reply.headers.get("content-length").map_or(0, |length| length.parse().expect("a number"));
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.ok()?;
+        reply.body = String::from_utf8_lossy(&body).into_owned();
+        Some(reply)
+    }
+
+    async fn read_head(&mut self) -> Option<RawReply> {
         let mut line = String::new();
         if self.stream.read_line(&mut line).await.unwrap_or(0) == 0 {
             return None;
@@ -75,9 +89,6 @@ impl Raw {
             let Some((name, value)) = line.trim_end().split_once(':') else { break };
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        let length = headers.get("content-length").map_or(0, |length| length.parse().expect("a number"));
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.ok()?;
-        Some(RawReply { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+        Some(RawReply { status, headers, body: String::new() })
     }
 }
