@@ -67,6 +67,7 @@ const fn event(
 pub const LOG_EVENTS: &[&LogEvent] = &[
     &HTTP_REQUEST,
     &LOG_LINES_DROPPED,
+    &event("panicked", ERROR, &["location"], "A panic, by its place in the source; its text may quote anything."),
     &event("request_failed", ERROR, &["cause"], "Why a request was answered with 500."),
     &event("request_refused", WARN, &["cause"], "Why a request could not be served now."),
     &event("refresh_token_reused", WARN, &["session_id"], "An old refresh token came again: its session was ended."),
