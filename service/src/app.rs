@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
+use http::HeaderValue;
 use telemetry::logs::{LogControl, LogStats};
 use telemetry::metrics::{BuildInfo, Metrics};
 use tokio::net::TcpListener;
@@ -62,7 +64,8 @@ pub struct App {
     state: Arc<AppState>,
     api: TcpListener,
     admin: TcpListener,
-    api_router: axum::Router,
+    cors_allowed_origins: Vec<HeaderValue>,
+    routes: Router<Arc<AppState>>,
     limits: LimitsConfig,
 }
 
@@ -128,7 +131,8 @@ impl App {
         Ok(App {
             api: bind("LISTEN_ADDR", config.listen.api).await?,
             admin: bind("ADMIN_ADDR", config.listen.admin).await?,
-            api_router: routes::router(Arc::clone(&state), &config.listen.cors_allowed_origins),
+            cors_allowed_origins: config.listen.cors_allowed_origins,
+            routes: Router::new(),
             state,
             limits,
         })
@@ -137,6 +141,14 @@ impl App {
     /// What requests can reach, for tests that look inside.
     pub fn state(&self) -> &Arc<AppState> {
         &self.state
+    }
+
+    /// Serves these routes beside its own, behind the same edge; they count as `unmatched`. For tests, which need a handler
+    /// that panics or takes its time, and for whoever embeds the service; the binary adds none.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Router<Arc<AppState>>) -> App {
+        self.routes = self.routes.merge(routes);
+        self
     }
 
     /// Begins to serve, in tasks of its own.
@@ -156,7 +168,8 @@ impl App {
         let admin_settings =
             serve::Settings { max_connections: 100, grace: Duration::from_secs(1), ..settings.clone() };
         let admin_router = admin::router(Arc::clone(&self.state));
-        let api_task = tokio::spawn(serve::serve(self.api, self.api_router, settings, api_stops));
+        let api_router = routes::router(Arc::clone(&self.state), &self.cors_allowed_origins, self.routes);
+        let api_task = tokio::spawn(serve::serve(self.api, api_router, settings, api_stops));
         let admin_task = tokio::spawn(serve::serve(self.admin, admin_router, admin_settings, admin_stops));
         let upkeep = tokio::spawn(upkeep(Arc::clone(&self.state)));
         let (state, drain_delay) = (Arc::clone(&self.state), self.limits.drain_delay);

@@ -71,7 +71,11 @@ fn start_telemetry(config: &Config) -> Result<Telemetry, ConfigError> {
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // Dropped, it would wait for its blocking threads, and so for the lock that a write of theirs waits for.
+    runtime.shutdown_background();
+    result
 }
 
 fn print_document() -> ExitCode {

@@ -76,7 +76,7 @@ impl Drop for Telemetry {
     }
 }
 
-/// Starts logging to standard output, for the whole process.
+/// Starts logging to standard output, for the whole process, its panics among it.
 ///
 /// # Errors
 ///
@@ -88,6 +88,7 @@ pub fn init(settings: Settings) -> Result<Telemetry, InitError> {
     let colours = stdout().is_terminal();
     let (telemetry, dispatch) = start(&settings, Box::new(File::from(output)), colours)?;
     tracing::dispatcher::set_global_default(dispatch).map_err(|_| InitError::AlreadyStarted)?;
+    logs::log_panics();
     Ok(telemetry)
 }
 

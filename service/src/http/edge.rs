@@ -1,8 +1,8 @@
 //! The edge: what every request passes on its way in and out.
 //!
 //! The order matters. Outermost is [`observe`], so that metrics and the canonical line hold every request exactly once, also
-//! one that panicked, timed out, was shed or left. Then [`guard`], which sheds, times out and catches panics. Compression,
-//! CORS and the security headers lie inside, so that what they answer is counted too.
+//! one that panicked, timed out, was shed or left. Then CORS and the security headers, so that what they answer is counted and
+//! what [`guard`] answers has them. Then [`guard`], which sheds, times out and catches panics. Compression is innermost.
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +17,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::{Frame, SizeHint};
 use telemetry::context::RequestContext;
 use telemetry::logs::{HttpRequestEvent, Outcome};
@@ -226,23 +226,30 @@ fn ended(problem: Problem, outcome: Outcome) -> Response {
     response
 }
 
-/// Accounts for a request that never became one: its header could not be parsed, so no route and no handler saw it.
-pub fn account_malformed(metrics: &Metrics, peer: IpAddr, status: StatusCode, duration: Duration) {
-    metrics.rejected(Rejection::Malformed);
-    metrics.http_request(MethodLabel::OTHER, RouteIndex::UNMATCHED, status.as_u16(), duration);
+/// Accounts for a request that no route and no handler saw: its header could not be parsed, or its client was gone already.
+pub fn account_unseen(
+    metrics: &Metrics,
+    peer: IpAddr,
+    method: MethodLabel,
+    path: &str,
+    status: u16,
+    outcome: Outcome,
+    duration: Duration,
+) {
+    metrics.http_request(method, RouteIndex::UNMATCHED, status, duration);
     let context = RequestContext::new(RequestContext::request_id_from_header(None), TraceContext::new_root());
     let event = HttpRequestEvent {
-        method: MethodLabel::OTHER.as_str(),
+        method: method.as_str(),
         route: metrics.route(RouteIndex::UNMATCHED),
-        path: "",
-        status: status.as_u16(),
+        path,
+        status,
         duration,
         db_time: Duration::ZERO,
         db_queries: 0,
         user_id: None,
         client_address: Some(peer),
         bytes: 0,
-        outcome: Outcome::Rejected,
+        outcome,
     };
     context.sync_scope(|| event.emit());
 }

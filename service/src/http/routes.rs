@@ -58,26 +58,25 @@ routes! {
     GET    "/docs/{*file}"                           OK         => docs::asset,
 }
 
-/// The router of the API, with the edge around it.
-pub fn router(state: Arc<AppState>, cors_allowed_origins: &[http::HeaderValue]) -> Router {
+/// The router of the API and of `more` routes, with the edge around it.
+pub fn router(state: Arc<AppState>, cors_allowed_origins: &[http::HeaderValue], more: Router<Arc<AppState>>) -> Router {
     use super::edge;
     use super::problem::{Kind, Problem};
     use axum::middleware::{from_fn_with_state, map_response};
 
     let router = table()
+        .merge(more)
         .fallback(|| async { Problem::not_found("path") })
         .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed, "see /openapi.json") });
     // The last layer added is the outermost.
     let mut router = router
         .layer(tower_http::compression::CompressionLayer::new().compress_when(Worthwhile))
+        .layer(from_fn_with_state(Arc::clone(&state), edge::guard))
         .layer(map_response(edge::security_headers));
     if !cors_allowed_origins.is_empty() {
         router = router.layer(cors(cors_allowed_origins));
     }
-    router
-        .layer(from_fn_with_state(Arc::clone(&state), edge::guard))
-        .layer(from_fn_with_state(Arc::clone(&state), edge::observe))
-        .with_state(state)
+    router.layer(from_fn_with_state(Arc::clone(&state), edge::observe)).with_state(state)
 }
 
 /// Bodies over 1 KiB are worth compressing. One with an entity tag is not: the strong tag names its very bytes.

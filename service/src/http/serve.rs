@@ -5,19 +5,25 @@
 //! when a connection falls idle, and one short enough against half-sent headers would close keep-alive connections before
 //! the load balancer does. Hence two limits: [`IDLE`] for silence between requests, a short one from a request's first byte.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use http::StatusCode;
+use axum::body::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use telemetry::metrics::{Metrics, Rejection};
+use telemetry::logs::Outcome;
+use telemetry::metrics::{MethodLabel, Metrics, Rejection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -25,13 +31,15 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 use tower::Service as _;
 
-use super::edge::{Peer, account_malformed};
+use super::edge::{Peer, account_unseen};
 
 /// Silence between requests after which a connection is closed. Longer than the load balancer's 60 s: whoever closes first
 /// must be the one that sends requests.
 pub const IDLE: Duration = Duration::from_secs(75);
 /// How long a client may refuse to read an answer.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+/// A body up to so many bytes that nobody read is taken to be here already: it comes in one piece with its header.
+const UNREAD_BYTES_MAX: u64 = 4 * 1024;
 /// Longest header, in bytes; more is 431.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
@@ -103,19 +111,15 @@ async fn connection(
 ) {
     let _open = settings.metrics.connections.guard();
     let _ = stream.set_nodelay(true);
-    let phase = Arc::new(AtomicU8::new(WAITING));
-    let stream = Timed::new(stream, Arc::clone(&phase), settings.header_timeout);
-    let started = Instant::now();
+    let progress = Arc::new(Progress::new());
+    let stream = Timed::new(stream, Arc::clone(&progress), settings.header_timeout);
     let ip = peer.ip().to_canonical();
-    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        phase.store(HANDLING, Ordering::Relaxed);
-        request.extensions_mut().insert(Peer(ip));
-        let (phase, mut router) = (Arc::clone(&phase), router.clone());
-        async move {
-            let response = router.call(request).await;
-            phase.store(WAITING, Ordering::Relaxed);
-            response
-        }
+    let (ours, metrics) = (Arc::clone(&progress), Arc::clone(&settings.metrics));
+    let service = hyper::service::service_fn(move |request| {
+        ours.enter(HANDLING);
+        let arrived = Arrived { request: Some(request), peer: ip, at: Instant::now(), metrics: Arc::clone(&metrics) };
+        let (progress, router) = (Arc::clone(&ours), router.clone());
+        async move { answer(arrived, router, progress).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -135,19 +139,96 @@ async fn connection(
         }
     };
     if let Err(error) = result {
-        account(&error, ip, &settings.metrics, started.elapsed());
+        account(&error, ip, &settings.metrics, &progress);
+    }
+}
+
+/// A request that hyper has read. Where the client is gone before the first look at it, it is dropped unseen by the router, and
+/// so by the edge, which otherwise accounts for all.
+struct Arrived {
+    request: Option<Request<Incoming>>,
+    peer: IpAddr,
+    at: Instant,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        if let Some(request) = &self.request {
+            let (method, path) = (MethodLabel::from(request.method()), request.uri().path());
+            account_unseen(&self.metrics, self.peer, method, path, 499, Outcome::Abandoned, self.at.elapsed());
+        }
+    }
+}
+
+async fn answer(
+    mut arrived: Arrived,
+    mut router: Router,
+    progress: Arc<Progress>,
+) -> Result<Response<axum::body::Body>, Infallible> {
+    let Some(mut request) = arrived.request.take() else { pending().await };
+    request.extensions_mut().insert(Peer(arrived.peer));
+    // hyper itself reads past a body that nobody wanted, if it is here already; else it closes the connection.
+    let is_small = request.body().size_hint().exact().is_some_and(|bytes| bytes <= UNREAD_BYTES_MAX);
+    if is_small {
+        progress.enter(BODY_READ);
+    }
+    let request = request.map(|body| Noted { body, progress: Arc::clone(&progress) });
+    let mut response = router.call(request).await?;
+    if progress.phase() == HANDLING {
+        // Announced, or the client would send its next request into a closed connection.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    progress.enter(WAITING);
+    Ok(response)
+}
+
+/// A request's body, which notes when it has been read to its end.
+struct Noted {
+    body: Incoming,
+    progress: Arc<Progress>,
+}
+
+impl Body for Noted {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let is_read = matches!(polled, Poll::Ready(None)) || self.body.is_end_stream();
+        if is_read {
+            self.progress.enter(BODY_READ);
+        } else if polled.is_pending() {
+            self.progress.enter(HANDLING); // however small it is, it is not here yet
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
 /// Counts what hyper refused before any of our code saw a request.
-fn account(error: &hyper::Error, peer: IpAddr, metrics: &Metrics, duration: Duration) {
+fn account(error: &hyper::Error, peer: IpAddr, metrics: &Metrics, progress: &Progress) {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     if source.is_some_and(|source| source.kind() == io::ErrorKind::TimedOut) {
-        metrics.rejected(Rejection::HeaderTimeout);
-    } else if error.is_parse_too_large() {
-        account_malformed(metrics, peer, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, duration);
+        // Else it was an answer that nobody read: its request has its own account.
+        if progress.phase() == HEADER {
+            metrics.rejected(Rejection::HeaderTimeout);
+        }
     } else if error.is_parse() {
-        account_malformed(metrics, peer, StatusCode::BAD_REQUEST, duration);
+        let too_large = error.is_parse_too_large();
+        let status = if too_large { StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        metrics.rejected(Rejection::Malformed);
+        account_unseen(metrics, peer, MethodLabel::OTHER, "", status.as_u16(), Outcome::Rejected, progress.since());
     }
 }
 
@@ -157,12 +238,46 @@ const WAITING: u8 = 0;
 const HEADER: u8 = 1;
 /// A handler has the request.
 const HANDLING: u8 = 2;
+/// A handler has the request and all of its body.
+const BODY_READ: u8 = 3;
+
+/// How far a connection is with its present request.
+struct Progress {
+    phase: AtomicU8,
+    connected: Instant,
+    /// When the present request began, in nanoseconds after `connected`.
+    began: AtomicU64,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress { phase: AtomicU8::new(WAITING), connected: Instant::now(), began: AtomicU64::new(0) }
+    }
+
+    fn phase(&self) -> u8 {
+        self.phase.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self, phase: u8) {
+        self.phase.store(phase, Ordering::Relaxed);
+        if phase <= HEADER {
+            let nanoseconds = u64::try_from(self.connected.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.began.store(nanoseconds, Ordering::Relaxed);
+        }
+    }
+
+    /// For how long the present request has been coming.
+    fn since(&self) -> Duration {
+        let began = Duration::from_nanos(self.began.load(Ordering::Relaxed));
+        self.connected.elapsed().saturating_sub(began)
+    }
+}
 
 /// A stream that gives up on a header that does not end and on a client that does not read. A timer is armed only when a
 /// read or a write has to wait, so a request that comes in one piece costs none.
 struct Timed {
     stream: TcpStream,
-    phase: Arc<AtomicU8>,
+    progress: Arc<Progress>,
     header_timeout: Duration,
     header_until: Option<Instant>,
     read_timer: Option<Pin<Box<Sleep>>>,
@@ -170,8 +285,8 @@ struct Timed {
 }
 
 impl Timed {
-    fn new(stream: TcpStream, phase: Arc<AtomicU8>, header_timeout: Duration) -> Timed {
-        Timed { stream, phase, header_timeout, header_until: None, read_timer: None, write_timer: None }
+    fn new(stream: TcpStream, progress: Arc<Progress>, header_timeout: Duration) -> Timed {
+        Timed { stream, progress, header_timeout, header_until: None, read_timer: None, write_timer: None }
     }
 
     /// After a write that has to wait: an error when it has waited long enough.
@@ -199,8 +314,8 @@ impl AsyncRead for Timed {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let phase = self.phase.load(Ordering::Relaxed);
-        if phase == HANDLING {
+        let phase = self.progress.phase();
+        if phase >= HANDLING {
             self.header_until = None;
             self.read_timer = None;
             return polled;
@@ -208,7 +323,7 @@ impl AsyncRead for Timed {
         match polled {
             Poll::Ready(_) => {
                 if phase == WAITING && buffer.filled().len() > before {
-                    self.phase.store(HEADER, Ordering::Relaxed);
+                    self.progress.enter(HEADER);
                     self.header_until = Some(Instant::now() + self.header_timeout);
                     self.read_timer = None;
                 }

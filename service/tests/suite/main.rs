@@ -6,11 +6,16 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod edge;
 mod given;
 mod harness;
+mod headers;
+mod kill;
+mod lifecycle;
 mod pages;
 mod plans;
 mod readme;
+mod signals;
 mod task_activity;
 mod task_list;
 mod task_patch;

@@ -1,4 +1,5 @@
-//! The log events: those lines whose `event` field is a name that queries and alarms rely on.
+//! The log events: every line that our code writes has one of these names in its `event` field, for queries and alarms to
+//! rely on.
 
 /// One log event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,5 +50,41 @@ pub const LOG_LINES_DROPPED: LogEvent = LogEvent {
     help: "Log lines were lost between two moments because the output was too slow or failed.",
 };
 
-/// Every log event.
-pub const LOG_EVENTS: &[&LogEvent] = &[&HTTP_REQUEST, &LOG_LINES_DROPPED];
+const INFO: &[&str] = &["INFO"];
+const WARN: &[&str] = &["WARN"];
+const ERROR: &[&str] = &["ERROR"];
+
+const fn event(
+    name: &'static str,
+    levels: &'static [&'static str],
+    fields: &'static [&'static str],
+    help: &'static str,
+) -> LogEvent {
+    LogEvent { name, levels, fields, optional: &[], help }
+}
+
+/// Every log event; a test of the service compares this list with the source and with what the binary writes.
+pub const LOG_EVENTS: &[&LogEvent] = &[
+    &HTTP_REQUEST,
+    &LOG_LINES_DROPPED,
+    &event("panicked", ERROR, &["location"], "A panic, by its place in the source; its text may quote anything."),
+    &event("request_failed", ERROR, &["cause"], "Why a request was answered with 500."),
+    &event("request_refused", WARN, &["cause"], "Why a request could not be served now."),
+    &event("refresh_token_reused", WARN, &["session_id"], "An old refresh token came again: its session was ended."),
+    &event(
+        "started",
+        INFO,
+        &["api", "docs", "admin", "metrics", "logs", "traces", "errors"],
+        "The service serves; where, and where its signals go.",
+    ),
+    &event("draining", INFO, &["delay_ms"], "The service is told to stop: not ready any more, serving on."),
+    &event("stopped", INFO, &["connections_cut"], "The service has stopped serving."),
+    &event("failed", ERROR, &["error"], "The service ends because it could not start or go on."),
+    &event("migrated", INFO, &["field_version"], "A migration was applied at the start."),
+    &event("log_level_changed", INFO, &["filter"], "Another level filter is in force."),
+    &event("purged", INFO, &["tasks", "others"], "What had expired was removed for good."),
+    &event("maintenance_failed", WARN, &["error"], "A checkpoint or a purge did not succeed; it is tried again."),
+    &event("database_connection_failed", WARN, &["error"], "The pool could not connect; at most one line a second."),
+    &event("accept_failed", WARN, &["error"], "A client's connection could not be accepted."),
+    &event("descriptor_limit", WARN, &[], "The limit of open files could not be raised."),
+];

@@ -8,6 +8,7 @@ mod escape;
 mod http_request;
 mod json;
 mod output;
+mod panics;
 mod pretty;
 mod stats;
 mod timestamp;
@@ -21,6 +22,7 @@ use tracing_subscriber::{Layer, Registry, layer::SubscriberExt};
 pub use self::{
     control::{FilterError, LogControl},
     http_request::{HttpRequestEvent, Outcome, PATH_CHARACTERS_MAX},
+    panics::log_panics,
     stats::LogStats,
     writer::{LOG_BUFFER_BYTES_MAX, LOG_BUFFER_ERROR_RESERVE},
 };

@@ -3,5 +3,6 @@
 mod json_logs;
 mod log_writer;
 mod metrics;
+mod panics;
 mod support;
 mod trace_context;

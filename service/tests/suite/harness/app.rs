@@ -1,6 +1,8 @@
 //! The real service, started in this process on ports of its own with a database of its own.
 
-use service::app::{App, Running};
+use std::sync::Arc;
+
+use service::app::{App, AppState, Running};
 use service::clock::Clock;
 use service::config::Config;
 
@@ -27,7 +29,8 @@ pub enum Storage {
 }
 
 impl Storage {
-    async fn create(backend: Backend) -> Self {
+    /// A fresh one: an SQLite file that does not exist yet, or a migrated PostgreSQL database.
+    pub async fn create(backend: Backend) -> Self {
         match backend {
             Backend::Sqlite => Self::Sqlite(sqlite::Fresh::new()),
             Backend::Postgres => {
@@ -75,7 +78,7 @@ impl TestApp {
 
     /// Starts with what the builder's methods change.
     pub fn builder(backend: Backend) -> Builder {
-        Builder { backend, storage: None, clock: Clock::system(), configure: Vec::new() }
+        Builder { backend, storage: None, clock: Clock::system(), configure: Vec::new(), routes: None }
     }
 
     /// Registers a user of this name under an address that no other has.
@@ -98,6 +101,7 @@ pub struct Builder {
     storage: Option<Storage>,
     clock: Clock,
     configure: Vec<Configure>,
+    routes: Option<axum::Router<Arc<AppState>>>,
 }
 
 impl Builder {
@@ -110,6 +114,12 @@ impl Builder {
     /// Gives the service this clock: keep a clone of a manual one and advance it.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Adds routes of the test's own, behind everything that the service's own are behind.
+    pub fn routes(mut self, routes: axum::Router<Arc<AppState>>) -> Self {
+        self.routes = Some(routes);
         self
     }
 
@@ -139,7 +149,12 @@ impl Builder {
         for configure in self.configure {
             configure(&mut config);
         }
-        let running = App::build(config, self.clock).await?.start();
+        let app = App::build(config, self.clock).await?;
+        let app = match self.routes {
+            Some(routes) => app.with_routes(routes),
+            None => app,
+        };
+        let running = app.start();
         let api = Api::new(format!("http://{}", running.api));
         let admin = Api::new(format!("http://{}", running.admin));
         Ok(TestApp { api, admin, running, storage })

@@ -3,10 +3,13 @@
 pub mod app;
 mod checks;
 pub mod client;
+pub mod ground;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod raw;
 pub mod reply;
+pub mod scrape;
 pub mod sqlite;
 mod supervisor;
 
