@@ -108,13 +108,17 @@ async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     let logs = (telemetry.log_control.clone(), Arc::clone(&telemetry.log_stats));
     let running = App::build_with_logs(config, Clock::system(), Some(logs)).await?.start();
     let (api, admin) = (format!("http://{}", running.api), format!("http://{}", running.admin));
-    let signals = "logs to stdout, metrics to whoever scrapes, traces and errors nowhere";
+    let (docs, metrics) = (format!("{api}/docs"), format!("{admin}/metrics"));
     tracing::info!(
         event = "started",
         api,
+        docs,
         admin,
-        signals,
-        "serving the API on {api}, its docs on {api}/docs, metrics on {admin}/metrics"
+        metrics,
+        logs = "stdout",
+        traces = "off",
+        errors = "off",
+        "serving the API on {api}, its docs on {docs}, metrics on {metrics}"
     );
     stop_signal().await?;
     running.stop().await;
