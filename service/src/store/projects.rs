@@ -55,6 +55,14 @@ impl CreateProject {
     fn outcome(&self, rows: Vec<(Uuid,)>) -> Result<Project, ProjectRefusal> {
         if rows.is_empty() { Err(ProjectRefusal::TooMany) } else { Ok(self.project.clone()) }
     }
+
+    /// What was refused is undone, and with it the claim on its key.
+    fn end(&self, rows: Vec<(Uuid,)>) -> End<Result<Project, ProjectRefusal>> {
+        match self.outcome(rows) {
+            Ok(project) => End::Commit(Ok(project)),
+            Err(refusal) => End::Rollback(Err(refusal)),
+        }
+    }
 }
 
 impl Effect for CreateProject {
@@ -69,13 +77,13 @@ impl Effect for CreateProject {
             let owner = Statement::<(Id,)>::new(INSERT_OWNER, binds![user_id, project.id, now]);
             let _: Vec<(Uuid,)> = diesel::RunQueryDsl::load(owner, connection)?;
         }
-        Ok(End::Commit(self.outcome(rows)))
+        Ok(self.end(rows))
     }
 
     fn postgres<'c>(&'c self, connection: &'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<End<Self::Output>>> {
         async move {
             let rows: Vec<(Uuid,)> = diesel_async::RunQueryDsl::load(self.statement(), connection).await?;
-            Ok(End::Commit(self.outcome(rows)))
+            Ok(self.end(rows))
         }
         .boxed()
     }
