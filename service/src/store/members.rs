@@ -90,8 +90,12 @@ const PUT: &str = "INSERT INTO project_members (user_id, project_id, role, creat
     ON CONFLICT (user_id, project_id) DO UPDATE SET role = excluded.role RETURNING user_id, \
     (SELECT name FROM users WHERE users.id = project_members.user_id), role, created_at";
 const DELETE: &str = "DELETE FROM project_members WHERE user_id = ? AND project_id = ?";
-/// Makes changes of one project's members follow one another. PostgreSQL; SQLite has one writer anyway.
-const LOCK: &str = "SELECT TRUE FROM projects WHERE id = ? FOR UPDATE";
+
+/// Makes changes of one project's members, its deletion among them, follow one another: the next statement sees what those
+/// before it left. PostgreSQL; SQLite has one writer anyway.
+pub(super) fn lock(project_id: Uuid) -> Statement<(Bool,)> {
+    Statement::new("SELECT TRUE FROM projects WHERE id = ? FOR UPDATE", binds![project_id])
+}
 
 /// A change of members, once it is allowed: a membership to write, or its end.
 #[derive(Debug, Clone, Copy)]
@@ -217,8 +221,7 @@ impl Db {
         self.postgres_transaction(operation, move |connection| {
             Box::pin(async move {
                 use diesel_async::RunQueryDsl as _;
-                let lock = Statement::<(Bool,)>::new(LOCK, binds![ask.project_id]);
-                let _: Vec<(bool,)> = lock.load(connection).await?;
+                let _: Vec<(bool,)> = lock(ask.project_id).load(connection).await?;
                 let standing: Vec<StandingTuple> = ask.standing().load(connection).await?;
                 let standing =
                     standing.into_iter().next().map(Standing::from).ok_or(diesel::result::Error::NotFound)?;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::idempotency::{Claim, Effect, Keyed, StoredResponse};
 use super::statement::{Statement, binds};
 use super::types::{Id, Instant};
-use super::{Db, End, Operation, StoreError};
+use super::{Db, End, Operation, StoreError, members};
 use crate::projects::model::{PROJECTS_MAX, Project, ProjectRefusal, Role};
 use crate::tasks::model::Change;
 
@@ -198,12 +198,21 @@ impl Db {
         now: Timestamp,
     ) -> Result<Result<(), ProjectRefusal>, StoreError> {
         if !self.is_sqlite() {
-            let statement = Statement::<(Text, Bool)>::postgres(POSTGRES_DELETE, binds![id, user_id, now]);
-            let rows: Vec<(Role, bool)> = self.postgres_write(Operation::ProjectDelete, statement).await?;
-            return Ok(match rows.first() {
-                Some((role, personal)) => judge_delete(*role, *personal),
-                None => Err(ProjectRefusal::NotFound),
-            });
+            return self
+                .postgres_transaction(Operation::ProjectDelete, move |connection| {
+                    async move {
+                        // First: a member who is being added at this moment would else be overlooked, and keep the project.
+                        let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(members::lock(id), connection).await?;
+                        let statement = Statement::<(Text, Bool)>::postgres(POSTGRES_DELETE, binds![id, user_id, now]);
+                        let rows: Vec<(Role, bool)> = diesel_async::RunQueryDsl::load(statement, connection).await?;
+                        Ok(End::Commit(match rows.first() {
+                            Some((role, personal)) => judge_delete(*role, *personal),
+                            None => Err(ProjectRefusal::NotFound),
+                        }))
+                    }
+                    .boxed()
+                })
+                .await;
         }
         self.sqlite_write(Operation::ProjectDelete, move |connection| {
             use diesel::RunQueryDsl as _;
