@@ -5,6 +5,8 @@
 //! is stored, a forged one never reaches the database, and the same generation always yields the same token, so that a lost
 //! response can be answered again.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use quick_cache::sync::Cache;
@@ -54,7 +56,13 @@ pub struct Tokens {
     refresh: Keys,
     /// Verified access tokens by their hash, and when their session was last seen alive.
     verified: Cache<[u8; 32], (Principal, Timestamp)>,
+    /// How often a session was forgotten: tells whether one may have ended while it was looked up.
+    forgotten: AtomicU64,
 }
+
+/// The moment at which a session's look-up began, among the sessions that end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look(u64);
 
 impl Tokens {
     /// Takes the current secret and the one before it.
@@ -66,6 +74,7 @@ impl Tokens {
             verify: verify.map(|secret| DecodingKey::from_secret(&access(secret))).collect(),
             refresh: Keys::new(secret, previous, "refresh token"),
             verified: Cache::new(CACHED_MAX),
+            forgotten: AtomicU64::new(0),
         }
     }
 
@@ -106,13 +115,23 @@ impl Tokens {
         (principal.expires_at > now && now.duration_since(seen_at) < RECHECK).then_some(principal)
     }
 
-    /// Remembers a verified token whose session was alive at `now`.
-    pub fn remember(&self, hash: [u8; 32], principal: Principal, now: Timestamp) {
-        self.verified.insert(hash, (principal, now));
+    /// To be called before a session is looked up whose token may then be remembered.
+    pub fn begin_look(&self) -> Look {
+        Look(self.forgotten.load(Ordering::SeqCst))
     }
 
-    /// Forgets every token of a session.
+    /// Remembers a verified token whose session was alive at `now`, unless a session ended since the look began: it may have
+    /// been this one, and then nobody would forget the token again.
+    pub fn remember(&self, hash: [u8; 32], principal: Principal, now: Timestamp, look: Look) {
+        self.verified.insert(hash, (principal, now));
+        if self.begin_look() != look {
+            self.verified.remove(&hash);
+        }
+    }
+
+    /// Forgets every token of a session, once the database says that it ended.
     pub fn forget(&self, session_id: Uuid) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst); // first: what is remembered from here on is looked at again
         self.verified.retain(|_, (principal, _)| principal.session_id != session_id);
     }
 
@@ -210,10 +229,13 @@ mod tests {
         let (tokens, session) = (tokens(), Uuid::now_v7());
         let token = tokens.access(Uuid::now_v7(), session, at(1000)).unwrap();
         let principal = tokens.verify(&token, at(1000)).unwrap();
-        tokens.remember(hash(&token), principal, at(1000));
+        tokens.remember(hash(&token), principal, at(1000), tokens.begin_look());
         assert_eq!(tokens.remembered(&hash(&token), at(1029)), Some(principal));
         assert_eq!(tokens.remembered(&hash(&token), at(1030)), None);
+        let look = tokens.begin_look();
         tokens.forget(session);
         assert_eq!(tokens.remembered(&hash(&token), at(1001)), None);
+        tokens.remember(hash(&token), principal, at(1000), look);
+        assert_eq!(tokens.remembered(&hash(&token), at(1001)), None, "it was looked up before it ended");
     }
 }

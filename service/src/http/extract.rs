@@ -37,10 +37,11 @@ impl FromRequestParts<Arc<AppState>> for Caller {
             Some(principal) => principal,
             None => {
                 let principal = state.tokens.verify(token, now).ok_or_else(unauthenticated)?;
+                let look = state.tokens.begin_look();
                 if !state.db.session_is_alive(principal.session_id, principal.user_id, now).await? {
                     return Err(unauthenticated());
                 }
-                state.tokens.remember(hash, principal, now);
+                state.tokens.remember(hash, principal, now, look);
                 principal
             }
         };
