@@ -6,5 +6,8 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod auth;
+mod auth_limits;
 mod harness;
+mod sessions;
 mod workspace;
