@@ -6,8 +6,10 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod access;
 mod auth;
 mod auth_limits;
 mod harness;
 mod sessions;
+mod tenants;
 mod workspace;
