@@ -9,7 +9,10 @@
 mod access;
 mod auth;
 mod auth_limits;
+mod bodies;
 mod harness;
+mod members;
+mod projects;
 mod sessions;
 mod tenants;
 mod workspace;
