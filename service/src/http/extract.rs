@@ -12,6 +12,7 @@ use telemetry::context::RequestContext;
 use telemetry::metrics::Rejection;
 use uuid::Uuid;
 
+use super::object::Object;
 use super::problem::{FieldError, Kind, Problem};
 use super::validate;
 use crate::app::AppState;
@@ -37,11 +38,11 @@ impl FromRequestParts<Arc<AppState>> for Caller {
             Some(principal) => principal,
             None => {
                 let principal = state.tokens.verify(token, now).ok_or_else(unauthenticated)?;
-                let epoch = state.tokens.epoch();
+                let look = state.tokens.begin_look();
                 if !state.db.session_is_alive(principal.session_id, principal.user_id, now).await? {
                     return Err(unauthenticated());
                 }
-                state.tokens.remember(hash, principal, now, epoch);
+                state.tokens.remember(hash, principal, now, look);
                 principal
             }
         };
@@ -151,20 +152,27 @@ async fn read(request: Request, state: &Arc<AppState>) -> Result<axum::body::Byt
     }
 }
 
-/// Parses JSON. The second parse, which finds out the field, runs only when the first one failed.
+/// Parses a JSON object. The second parse, which finds out the field, runs only when the first one failed.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let first = match serde_json::from_slice::<T>(bytes) {
-        Ok(body) => return Ok(body),
+    let first = match serde_json::from_slice::<Object<T>>(bytes) {
+        Ok(Object(body)) => return Ok(body),
         Err(error) => error,
     };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+    let Err(error) = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer) else {
         return Err(Problem::new(Kind::MalformedRequest, format!("not JSON: {}", explained(&first))));
     };
-    let pointer = pointer(error.path());
-    let kind = if first.is_data() { Kind::InvalidBody } else { Kind::MalformedRequest };
-    let detail = if first.is_data() { "1 field cannot be used" } else { "the body is not JSON" };
-    Err(Problem::new(kind, detail).with_errors(vec![FieldError::new(pointer, explained(error.inner()))]))
+    // What serde calls an error of syntax may be one of the data: `{"role": null}` is JSON, and null is no role. And the other
+    // way round: `"x"]` is no JSON, though its first value is what was wrong.
+    let unreadable = serde_json::from_slice::<serde_json::Value>(bytes).err();
+    let (kind, detail) = match unreadable {
+        None => (Kind::InvalidBody, "1 field cannot be used"),
+        Some(syntax) if first.is_data() => {
+            return Err(Problem::new(Kind::MalformedRequest, format!("not JSON: {}", explained(&syntax))));
+        }
+        Some(_) => (Kind::MalformedRequest, "the body is not JSON"),
+    };
+    Err(Problem::new(kind, detail).with_errors(vec![FieldError::new(pointer(error.path()), explained(error.inner()))]))
 }
 
 /// What serde says, without the values it quotes: they may be somebody's text.

@@ -73,14 +73,15 @@ pub async fn get_member(
     member.map(Json).ok_or_else(|| Problem::not_found("member"))
 }
 
-/// Adds a member, or changes what one may do. Owners only; the last owner stays one.
+/// Adds a member, or changes what one may do. Owners only; the last owner stays one, and so does the user of a personal
+/// project.
 #[utoipa::path(
     put, path = "/api/v1/projects/{id}/members/{user_id}", tag = "members", operation_id = "put_member", security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The project"), ("user_id" = Uuid, Path, description = "The user")),
     request_body = PutMemberRequest,
     responses(
         (status = 200, description = "The member now", body = Member),
-        (status = 409, description = "It is the last owner, or there are too many", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is the last owner, the user of a personal project, or there are too many", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn put_member(
@@ -93,13 +94,13 @@ pub async fn put_member(
     Ok(Json(put?))
 }
 
-/// Removes a member: owners anybody, everybody themselves. The last owner stays.
+/// Removes a member: owners anybody, everybody themselves. The last owner stays, and the user of a personal project.
 #[utoipa::path(
     delete, path = "/api/v1/projects/{id}/members/{user_id}", tag = "members", operation_id = "delete_member", security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The project"), ("user_id" = Uuid, Path, description = "The user")),
     responses(
         (status = 204, description = "Removed"),
-        (status = 409, description = "It is the last owner", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is the last owner, or the user of a personal project", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub async fn delete_member(

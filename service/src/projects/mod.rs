@@ -14,6 +14,7 @@ impl From<ProjectRefusal> for Problem {
             ProjectRefusal::Forbidden => Problem::new(Kind::Forbidden, "only an owner of the project may do this"),
             ProjectRefusal::Personal => Problem::new(Kind::Conflict, "a personal project cannot be deleted"),
             ProjectRefusal::LastOwner => Problem::new(Kind::Conflict, "a project keeps at least one owner"),
+            ProjectRefusal::AtHome => Problem::new(Kind::Conflict, "a personal project keeps its user as an owner"),
             ProjectRefusal::TooMany => Problem::new(
                 Kind::Conflict,
                 format!("a user has at most {PROJECTS_MAX} projects, a project at most {MEMBERS_MAX} members"),

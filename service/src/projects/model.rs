@@ -99,6 +99,8 @@ pub enum ProjectRefusal {
     Personal,
     /// A project keeps at least one owner.
     LastOwner,
+    /// A personal project keeps its user as an owner: that user's tasks without a project go there.
+    AtHome,
     /// The user has as many projects, or the project as many members, as may be.
     TooMany,
 }

@@ -87,7 +87,8 @@ impl Turn {
     fn take(claim: &Claim) -> Option<Turn> {
         let entry = (claim.user_id, claim.route, claim.key.clone());
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        running.insert(entry.clone()).then_some(Turn(Some(entry)))
+        // `then` and not `then_some`: a turn that was not taken must not be made, since dropping it gives the key free.
+        running.insert(entry.clone()).then(|| Turn(Some(entry)))
     }
 }
 

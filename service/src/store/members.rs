@@ -13,7 +13,7 @@ use crate::projects::model::{MEMBERS_MAX, Member, PROJECTS_MAX, ProjectRefusal, 
 type MemberRow = (Id, Text, Text, Instant);
 
 /// What a change of members must know: the caller's role, the target's role, owners, members, whether the target exists and
-/// has room for another project.
+/// has room for another project, and whether this is the target's personal project.
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     caller: Option<Role>,
@@ -22,6 +22,7 @@ struct Standing {
     members: i64,
     user_exists: bool,
     projects: i64,
+    at_home: bool,
 }
 
 impl Standing {
@@ -32,6 +33,7 @@ impl Standing {
             Some(Role::Owner) if self.target == Some(Role::Owner) && role != Role::Owner && self.owners == 1 => {
                 Err(ProjectRefusal::LastOwner)
             }
+            Some(Role::Owner) if self.at_home && role != Role::Owner => Err(ProjectRefusal::AtHome),
             Some(Role::Owner)
                 if self.target.is_none() && (self.members >= MEMBERS_MAX || self.projects >= PROJECTS_MAX) =>
             {
@@ -48,17 +50,18 @@ impl Standing {
             (Some(role), _) if role != Role::Owner && !own => Err(ProjectRefusal::Forbidden),
             (_, None) => Err(ProjectRefusal::NotFound),
             (_, Some(Role::Owner)) if self.owners == 1 => Err(ProjectRefusal::LastOwner),
+            _ if self.at_home => Err(ProjectRefusal::AtHome),
             _ => Ok(()),
         }
     }
 }
 
-type StandingRow = (Nullable<Text>, Nullable<Text>, BigInt, BigInt, Bool, BigInt);
-type StandingTuple = (Option<Role>, Option<Role>, i64, i64, bool, i64);
+type StandingRow = (Nullable<Text>, Nullable<Text>, BigInt, BigInt, Bool, BigInt, Bool);
+type StandingTuple = (Option<Role>, Option<Role>, i64, i64, bool, i64, bool);
 
 impl From<StandingTuple> for Standing {
-    fn from((caller, target, owners, members, user_exists, projects): StandingTuple) -> Self {
-        Standing { caller, target, owners, members, user_exists, projects }
+    fn from((caller, target, owners, members, user_exists, projects, at_home): StandingTuple) -> Self {
+        Standing { caller, target, owners, members, user_exists, projects, at_home }
     }
 }
 
@@ -69,7 +72,8 @@ const STANDING: &str = "SELECT \
     (SELECT count(*) FROM project_members WHERE project_id = ? AND role = 'owner'), \
     (SELECT count(*) FROM project_members WHERE project_id = ?), \
     EXISTS (SELECT 1 FROM users WHERE id = ?), \
-    (SELECT count(*) FROM project_members WHERE user_id = ?)";
+    (SELECT count(*) FROM project_members WHERE user_id = ?), \
+    EXISTS (SELECT 1 FROM projects WHERE id = ? AND personal_of = ?)";
 
 /// Who asks for what, about whom.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +86,9 @@ struct Ask {
 impl Ask {
     fn standing(self) -> Statement<StandingRow> {
         let Ask { caller, project_id, target } = self;
-        Statement::new(STANDING, binds![project_id, caller, project_id, target, project_id, project_id, target, target])
+        let binds =
+            binds![project_id, caller, project_id, target, project_id, project_id, target, target, project_id, target];
+        Statement::new(STANDING, binds)
     }
 }
 
@@ -90,8 +96,12 @@ const PUT: &str = "INSERT INTO project_members (user_id, project_id, role, creat
     ON CONFLICT (user_id, project_id) DO UPDATE SET role = excluded.role RETURNING user_id, \
     (SELECT name FROM users WHERE users.id = project_members.user_id), role, created_at";
 const DELETE: &str = "DELETE FROM project_members WHERE user_id = ? AND project_id = ?";
-/// Makes changes of one project's members follow one another. PostgreSQL; SQLite has one writer anyway.
-const LOCK: &str = "SELECT TRUE FROM projects WHERE id = ? FOR UPDATE";
+
+/// Makes changes of one project's members, its deletion among them, follow one another: the next statement sees what those
+/// before it left. PostgreSQL; SQLite has one writer anyway.
+pub(super) fn lock(project_id: Uuid) -> Statement<(Bool,)> {
+    Statement::new("SELECT TRUE FROM projects WHERE id = ? FOR UPDATE", binds![project_id])
+}
 
 /// A change of members, once it is allowed: a membership to write, or its end.
 #[derive(Debug, Clone, Copy)]
@@ -217,8 +227,7 @@ impl Db {
         self.postgres_transaction(operation, move |connection| {
             Box::pin(async move {
                 use diesel_async::RunQueryDsl as _;
-                let lock = Statement::<(Bool,)>::new(LOCK, binds![ask.project_id]);
-                let _: Vec<(bool,)> = lock.load(connection).await?;
+                let _: Vec<(bool,)> = lock(ask.project_id).load(connection).await?;
                 let standing: Vec<StandingTuple> = ask.standing().load(connection).await?;
                 let standing =
                     standing.into_iter().next().map(Standing::from).ok_or(diesel::result::Error::NotFound)?;

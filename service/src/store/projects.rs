@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::idempotency::{Claim, Effect, Keyed, StoredResponse};
 use super::statement::{Statement, binds};
 use super::types::{Id, Instant};
-use super::{Db, End, Operation, StoreError};
+use super::{Db, End, Operation, StoreError, members};
 use crate::projects::model::{PROJECTS_MAX, Project, ProjectRefusal, Role};
 use crate::tasks::model::Change;
 
@@ -55,6 +55,14 @@ impl CreateProject {
     fn outcome(&self, rows: Vec<(Uuid,)>) -> Result<Project, ProjectRefusal> {
         if rows.is_empty() { Err(ProjectRefusal::TooMany) } else { Ok(self.project.clone()) }
     }
+
+    /// What was refused is undone, and with it the claim on its key.
+    fn end(&self, rows: Vec<(Uuid,)>) -> End<Result<Project, ProjectRefusal>> {
+        match self.outcome(rows) {
+            Ok(project) => End::Commit(Ok(project)),
+            Err(refusal) => End::Rollback(Err(refusal)),
+        }
+    }
 }
 
 impl Effect for CreateProject {
@@ -69,13 +77,13 @@ impl Effect for CreateProject {
             let owner = Statement::<(Id,)>::new(INSERT_OWNER, binds![user_id, project.id, now]);
             let _: Vec<(Uuid,)> = diesel::RunQueryDsl::load(owner, connection)?;
         }
-        Ok(End::Commit(self.outcome(rows)))
+        Ok(self.end(rows))
     }
 
     fn postgres<'c>(&'c self, connection: &'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<End<Self::Output>>> {
         async move {
             let rows: Vec<(Uuid,)> = diesel_async::RunQueryDsl::load(self.statement(), connection).await?;
-            Ok(End::Commit(self.outcome(rows)))
+            Ok(self.end(rows))
         }
         .boxed()
     }
@@ -190,12 +198,21 @@ impl Db {
         now: Timestamp,
     ) -> Result<Result<(), ProjectRefusal>, StoreError> {
         if !self.is_sqlite() {
-            let statement = Statement::<(Text, Bool)>::postgres(POSTGRES_DELETE, binds![id, user_id, now]);
-            let rows: Vec<(Role, bool)> = self.postgres_write(Operation::ProjectDelete, statement).await?;
-            return Ok(match rows.first() {
-                Some((role, personal)) => judge_delete(*role, *personal),
-                None => Err(ProjectRefusal::NotFound),
-            });
+            return self
+                .postgres_transaction(Operation::ProjectDelete, move |connection| {
+                    async move {
+                        // First: a member who is being added at this moment would else be overlooked, and keep the project.
+                        let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(members::lock(id), connection).await?;
+                        let statement = Statement::<(Text, Bool)>::postgres(POSTGRES_DELETE, binds![id, user_id, now]);
+                        let rows: Vec<(Role, bool)> = diesel_async::RunQueryDsl::load(statement, connection).await?;
+                        Ok(End::Commit(match rows.first() {
+                            Some((role, personal)) => judge_delete(*role, *personal),
+                            None => Err(ProjectRefusal::NotFound),
+                        }))
+                    }
+                    .boxed()
+                })
+                .await;
         }
         self.sqlite_write(Operation::ProjectDelete, move |connection| {
             use diesel::RunQueryDsl as _;

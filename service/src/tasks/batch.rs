@@ -14,6 +14,7 @@ use super::model::{IfMatch, Task};
 use super::requests::{CreateTaskRequest, PatchTaskRequest};
 use crate::app::AppState;
 use crate::http::extract::{Body, Caller, IdempotencyKey};
+use crate::http::object::{object, objects};
 use crate::http::problem::{FieldError, Problem, ProblemBody};
 use crate::http::replay::{fresh, rendered};
 use crate::http::validate::Checks;
@@ -32,6 +33,7 @@ pub struct BatchRequest {
     #[serde(default)]
     atomic: bool,
     /// 1 to 100, done in this order.
+    #[serde(deserialize_with = "objects")]
     #[schema(min_items = 1, max_items = 100)]
     operations: Vec<Operation>,
 }
@@ -43,6 +45,7 @@ pub enum Operation {
     /// Create a task.
     Create {
         /// As `POST /tasks` takes it.
+        #[serde(deserialize_with = "object")]
         task: CreateTaskRequest,
     },
     /// Change a task.
@@ -51,6 +54,7 @@ pub enum Operation {
         #[schema(value_type = Uuid)]
         id: String,
         /// As `PATCH /tasks/{id}` takes it.
+        #[serde(deserialize_with = "object")]
         patch: PatchTaskRequest,
         /// The version that the caller saw, as `If-Match` has it.
         version: Option<i64>,

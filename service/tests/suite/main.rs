@@ -6,15 +6,22 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod access;
+mod auth;
+mod auth_limits;
+mod bodies;
 mod edge;
 mod given;
 mod harness;
 mod headers;
 mod kill;
 mod lifecycle;
+mod members;
 mod pages;
 mod plans;
+mod projects;
 mod readme;
+mod sessions;
 mod signals;
 mod task_activity;
 mod task_list;
@@ -22,4 +29,5 @@ mod task_patch;
 mod task_search;
 mod task_tree;
 mod tasks;
+mod tenants;
 mod workspace;
