@@ -37,10 +37,12 @@ impl FieldError {
 }))]
 pub struct ProblemBody {
     /// Names the kind of problem; compare this, not the texts.
+    #[schema(pattern = "^urn:task-api:problem:[a-z-]+$")]
     pub r#type: String,
     /// The kind in words, always the same.
     pub title: &'static str,
     /// The status of the response.
+    #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// This occurrence in words.
     pub detail: Cow<'static, str>,
@@ -245,7 +247,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.0.kind == Kind::Unauthenticated {
+        if self.0.kind.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(cause) = self.0.cause {
