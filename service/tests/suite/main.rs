@@ -7,6 +7,7 @@
 )]
 
 mod harness;
+mod openapi;
 mod pages;
 mod plans;
 mod workspace;
