@@ -16,9 +16,9 @@ use crate::http::problem::{Kind, Problem};
 /// What refreshing takes.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"refresh_token": "AZfDpQ0RfUKTH0_aGi0-AAAAAAD5R0r6GJQKT1Yg9h7jMvNvHhFzqkTjW8s6Yl4XoQ"}))]
 pub struct RefreshRequest {
     /// The refresh token of the last pair.
-    #[schema(example = "AZfDpQ0RfUKTH0_aGi0-AAAAAAD5R0r6GJQKT1Yg9h7jMvNvHhFzqkTjW8s6Yl4XoQ")]
     refresh_token: String,
 }
 

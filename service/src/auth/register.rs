@@ -23,13 +23,17 @@ use crate::store::users::{NewUser, UserRow};
 #[schema(example = json!({"email": "ann@example.com", "password": "correct horse battery", "name": "Ann"}))]
 pub struct RegisterRequest {
     /// An e-mail address of up to 254 characters.
-    #[schema(format = "email", max_length = 254, pattern = r"^[^\s@]{1,64}@[^\s@]{1,189}$")]
+    #[schema(
+        format = "email",
+        max_length = 254,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f@]{1,64}@[^\s\x00-\x1f\x7f-\x9f@]{1,189}$"
+    )]
     email: String,
     /// 8 to 128 characters.
-    #[schema(min_length = 8, max_length = 128)]
+    #[schema(min_length = 8, max_length = 128, pattern = r"^[^\x00]*\S[^\x00]*$")]
     password: String,
     /// 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00]*\S[^\x00]*$")]
     name: String,
 }
 

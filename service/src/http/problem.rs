@@ -37,10 +37,12 @@ impl FieldError {
 }))]
 pub struct ProblemBody {
     /// Names the kind of problem; compare this, not the texts.
+    #[schema(pattern = "^urn:task-api:problem:[a-z-]+$")]
     pub r#type: String,
     /// The kind in words, always the same.
     pub title: &'static str,
     /// The status of the response.
+    #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// This occurrence in words.
     pub detail: Cow<'static, str>,

@@ -28,6 +28,7 @@ pub struct ProjectPage {
     /// Oldest first.
     pub items: Vec<Project>,
     /// Where the next page starts; null on the last one.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 
@@ -37,25 +38,25 @@ pub struct ProjectPage {
 #[schema(example = json!({"name": "Website"}))]
 pub struct CreateProjectRequest {
     /// 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00]*\S[^\x00]*$")]
     name: String,
     /// Up to 4 KiB of UTF-8.
-    #[schema(max_length = 4096)]
+    #[schema(max_length = 4096, pattern = r"^[^\x00]*$")]
     description: Option<String>,
 }
 
 /// A merge patch (RFC 7396) of a project.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Website 2"}))]
 pub struct PatchProjectRequest {
     /// 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
-    #[serde(deserialize_with = "not_null")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 100, pattern = r"^[^\x00]*\S[^\x00]*$")]
+    #[serde(default, deserialize_with = "not_null")]
     name: Option<String>,
     /// Up to 4 KiB of UTF-8, or null for none.
-    #[serde(deserialize_with = "or_null")]
-    #[schema(value_type = Option<String>, max_length = 4096)]
+    #[serde(default, deserialize_with = "or_null")]
+    #[schema(value_type = Option<String>, max_length = 4096, pattern = r"^[^\x00]*$")]
     description: Option<Option<String>>,
 }
 
@@ -97,7 +98,7 @@ fn created(project: &Project) -> StoredResponse {
     request_body = CreateProjectRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat within 24 hours get the first answer", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses(
-        (status = 201, description = "Created", body = Project, headers(("location" = String, description = "Where it is"))),
+        (status = 201, description = "Created", body = Project, headers(("location" = String, description = "Where it is"), ("idempotency-replayed" = String, description = "`true` when this is the answer to an earlier request"))),
         (status = 409, description = "The caller has too many projects, or the first request with this key still runs", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -20,6 +20,7 @@ pub struct MemberPage {
     /// By user id.
     pub items: Vec<Member>,
     /// Where the next page starts; null on the last one.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 

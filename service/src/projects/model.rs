@@ -58,6 +58,7 @@ pub struct Project {
     /// 1 to 100 characters.
     pub name: String,
     /// Up to 4 KiB of UTF-8.
+    #[schema(required = true)]
     pub description: Option<String>,
     /// Whether it is the one that registering made for its owner. It cannot be deleted.
     pub personal: bool,

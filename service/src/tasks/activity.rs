@@ -40,6 +40,7 @@ pub struct Activity {
     /// Who did it.
     pub actor_id: Uuid,
     /// `created`, `updated`, `deleted` or `restored`.
+    #[schema(pattern = "^(created|updated|deleted|restored)$")]
     pub action: String,
     /// The fields that changed.
     pub changes: BTreeMap<String, FieldChange>,
@@ -70,6 +71,7 @@ pub struct ActivityPage {
     /// Newest first.
     pub items: Vec<Activity>,
     /// Where the next page starts; null on the last one.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 

@@ -77,9 +77,11 @@ pub struct OperationResult {
     pub status: u16,
     /// The task after a create or an update.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub task: Option<Task>,
     /// Why it was not done.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub problem: Option<ProblemBody>,
 }
 
@@ -162,8 +164,8 @@ fn not_done(problems: Vec<(usize, Problem)>) -> Problem {
     request_body = BatchRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat within 24 hours get the first answer", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses(
-        (status = 200, description = "All done, atomically", body = BatchResponse),
-        (status = 207, description = "A result for each", body = BatchResponse),
+        (status = 200, description = "All done, atomically", body = BatchResponse, headers(("idempotency-replayed" = String, description = "`true` when this is the answer to an earlier request"))),
+        (status = 207, description = "A result for each", body = BatchResponse, headers(("idempotency-replayed" = String, description = "`true` when this is the answer to an earlier request"))),
         (status = 409, description = "The first request with this key still runs", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
     )
 )]

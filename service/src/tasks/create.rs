@@ -36,7 +36,7 @@ fn created(written: &Written) -> StoredResponse {
     request_body = CreateTaskRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat within 24 hours get the first answer", min_length = 1, max_length = 255, pattern = "^[!-~]+$")),
     responses(
-        (status = 201, description = "Created", body = Task, headers(("location" = String, description = "Where it is"), ("etag" = String, description = "Its version"))),
+        (status = 201, description = "Created", body = Task, headers(("idempotency-replayed" = String, description = "`true` when this is the answer to an earlier request"), ("location" = String, description = "Where it is"), ("etag" = String, description = "Its version"))),
         (status = 200, description = "It was created before with this id and these fields", body = Task, headers(("location" = String, description = "Where it is"), ("etag" = String, description = "Its version"))),
         (status = 409, description = "Another task has this id, or the first request with this key still runs", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
     )

@@ -21,6 +21,7 @@ pub struct TaskPage {
     /// In the order asked for.
     pub items: Vec<Task>,
     /// Where the next page starts; null on the last one.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
 

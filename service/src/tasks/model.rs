@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::requests::Label;
 use crate::store::types::{Labels, UnknownVariant, text_enum};
 
 /// Where a task stands.
@@ -127,25 +128,28 @@ pub struct Task {
     /// The project it belongs to.
     pub project_id: Uuid,
     /// The task of which this is a subtask.
+    #[schema(required = true)]
     pub parent_id: Option<Uuid>,
     /// 1 to 200 characters.
     pub title: String,
     /// Up to 64 KiB of UTF-8.
+    #[schema(required = true)]
     pub description: Option<String>,
     /// Where it stands.
     pub status: Status,
     /// How urgent it is.
     pub priority: Priority,
     /// Up to 20, each of 1 to 50 characters.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Label>, max_items = 20)]
     pub labels: Labels,
     /// A member of the project.
+    #[schema(required = true)]
     pub assignee_id: Option<Uuid>,
     /// When it is due, RFC 3339 UTC.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
     pub due_at: Option<Timestamp>,
     /// When it last became `done`, RFC 3339 UTC.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime, required = true)]
     pub completed_at: Option<Timestamp>,
     /// Who made it.
     pub created_by: Uuid,

@@ -1,7 +1,9 @@
 //! What creating and patching a task take, and the checks that turn them into valid values.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::model::{Change, NewTask, Priority, Status, TaskPatch};
@@ -18,19 +20,32 @@ pub const LABELS_MAX: usize = 20;
 /// Characters of a label at most.
 pub const LABEL_MAX: usize = 50;
 
+/// A label, as the document describes it.
+pub enum Label {}
+
+impl PartialSchema for Label {
+    fn schema() -> RefOr<Schema> {
+        let label = ObjectBuilder::new().schema_type(Type::String).description(Some("1 to 50 characters"));
+        let label = label.min_length(Some(1)).max_length(Some(LABEL_MAX)).pattern(Some(r"^[^\x00]*\S[^\x00]*$"));
+        label.examples(["release"]).into()
+    }
+}
+
+impl ToSchema for Label {}
+
 /// What creating a task takes.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"title": "Ship the release", "priority": "high", "labels": ["release"], "due_at": "2026-12-01T17:00:00Z"}))]
 pub struct CreateTaskRequest {
     /// 1 to 200 characters.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\x00]*\S[^\x00]*$")]
     title: String,
     /// A project of the caller's; without one, the parent's, else the caller's personal project.
     #[schema(value_type = Option<Uuid>)]
     project_id: Option<String>,
     /// Up to 64 KiB of UTF-8.
-    #[schema(max_length = 65536)]
+    #[schema(max_length = 65536, pattern = r"^[^\x00]*$")]
     description: Option<String>,
     /// `todo` if left out.
     #[schema(value_type = Option<Status>)]
@@ -39,7 +54,7 @@ pub struct CreateTaskRequest {
     #[schema(value_type = Option<Priority>)]
     priority: Option<String>,
     /// Up to 20 different ones, each of 1 to 50 characters.
-    #[schema(max_items = 20)]
+    #[schema(value_type = Option<BTreeSet<Label>>, max_items = 20)]
     labels: Option<Vec<String>>,
     /// A member of the project.
     #[schema(value_type = Option<Uuid>)]
@@ -48,49 +63,49 @@ pub struct CreateTaskRequest {
     #[schema(value_type = Option<Uuid>)]
     parent_id: Option<String>,
     /// RFC 3339, from 1970 to 2999.
-    #[schema(format = DateTime)]
+    #[schema(format = DateTime, pattern = r"^(19[7-9]|2\d\d)\d-")]
     due_at: Option<String>,
     /// A UUIDv7 of the client's own: creating the same task twice makes it once.
-    #[schema(value_type = Option<Uuid>)]
+    #[schema(value_type = Option<Uuid>, pattern = r"^.{14}7")]
     id: Option<String>,
 }
 
 /// A merge patch (RFC 7396) of a task: fields left out stay, null takes a value away.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"status": "done", "due_at": null}))]
 pub struct PatchTaskRequest {
     /// 1 to 200 characters.
-    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false, min_length = 1, max_length = 200, pattern = r"\S")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 200, pattern = r"^[^\x00]*\S[^\x00]*$")]
     title: Option<String>,
     /// Up to 64 KiB of UTF-8.
-    #[serde(deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, max_length = 65536)]
+    #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, max_length = 65536, pattern = r"^[^\x00]*$")]
     description: Option<Option<String>>,
     /// Where it stands.
-    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Status, required = false)]
     status: Option<String>,
     /// How urgent it is.
-    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Priority, required = false)]
     priority: Option<String>,
     /// All labels; up to 20 different ones, each of 1 to 50 characters.
-    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Vec<String>, required = false, max_items = 20)]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = BTreeSet<Label>, required = false, max_items = 20)]
     labels: Option<Vec<String>>,
     /// A member of the project.
-    #[serde(deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
     assignee_id: Option<Option<String>>,
     /// A task of the same project; subtasks go at most 5 deep.
-    #[serde(deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Uuid>)]
     parent_id: Option<Option<String>>,
     /// RFC 3339, from 1970 to 2999.
-    #[serde(deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, pattern = r"^(19[7-9]|2\d\d)\d-")]
     due_at: Option<Option<String>>,
 }
 

@@ -17,6 +17,7 @@ mod headers;
 mod kill;
 mod lifecycle;
 mod members;
+mod openapi;
 mod pages;
 mod plans;
 mod projects;
