@@ -6,10 +6,12 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod database;
 mod edge;
 mod harness;
 mod headers;
 mod kill;
 mod lifecycle;
 mod signals;
+mod tls;
 mod workspace;
