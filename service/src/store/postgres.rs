@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use diesel::result::DatabaseErrorKind;
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::bb8::Pool;
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, PoolError, RecyclingMethod};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection as _, RecyclingMethod,
+};
 use futures_util::FutureExt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -112,7 +115,12 @@ pub(super) async fn connect(target: &Target) -> ConnectionResult<AsyncPgConnecti
 pub(super) fn open(url: &str, size: u32) -> anyhow::Result<PostgresPool> {
     let target = target(url)?;
     let mut config = ManagerConfig::default();
-    config.recycling_method = RecyclingMethod::Fast; // the default sends a SELECT 1 on each checkout
+    // The default sends a SELECT 1 on each checkout, and `Fast` hands out a connection that has died meanwhile: after a restart
+    // of the database, each one in the pool would cost a request.
+    config.recycling_method = RecyclingMethod::CustomFunction(Box::new(|connection: &mut AsyncPgConnection| {
+        let alive = if connection.is_broken() { Err(died_while_idle()) } else { Ok(()) };
+        std::future::ready(alive).boxed()
+    }));
     config.custom_setup = Box::new(move |_: &str| {
         let target = target.clone();
         async move { connect(&target).await }.boxed()
@@ -126,6 +134,11 @@ pub(super) fn open(url: &str, size: u32) -> anyhow::Result<PostgresPool> {
         .connection_timeout(POSTGRES_WAIT_MAX)
         .error_sink(Box::new(LogFailures { started: Instant::now(), last_second: Arc::new(AtomicU64::new(u64::MAX)) }))
         .build_unchecked(manager))
+}
+
+fn died_while_idle() -> diesel::result::Error {
+    let text = "a connection was closed while it was idle";
+    diesel::result::Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(text.to_owned()))
 }
 
 /// Logs failed connection attempts, at most one a second: the pool tries again and again while the database is down.

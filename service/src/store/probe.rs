@@ -8,7 +8,7 @@ use diesel_async::AsyncConnection;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolableConnection};
 use telemetry::context::RequestContext;
-use telemetry::metrics::{DbErrorType, Metrics};
+use telemetry::metrics::{DbErrorType, Metrics, Rejection};
 
 use super::{Db, Operation, StoreError};
 
@@ -70,6 +70,10 @@ impl Db {
         let lease = pool.get().await;
         drop(pending);
         self.metrics.db_wait(started.elapsed());
+        // The service's own upkeep waits here too; only a request is refused.
+        if matches!(lease, Err(bb8::RunError::TimedOut)) && RequestContext::with_current(|_| ()).is_some() {
+            self.metrics.rejected(Rejection::DatabaseBusy);
+        }
         lease.map_err(StoreError::from)
     }
 }
