@@ -6,8 +6,10 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod batch;
 mod given;
 mod harness;
+mod idempotency;
 mod task_activity;
 mod task_list;
 mod task_patch;
