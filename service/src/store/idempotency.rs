@@ -87,7 +87,8 @@ impl Turn {
     fn take(claim: &Claim) -> Option<Turn> {
         let entry = (claim.user_id, claim.route, claim.key.clone());
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        running.insert(entry.clone()).then_some(Turn(Some(entry)))
+        // Made only for the one who has the key: a turn that is dropped here would wait for the lock that is held here.
+        running.insert(entry.clone()).then(|| Turn(Some(entry)))
     }
 }
 
