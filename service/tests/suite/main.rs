@@ -9,12 +9,14 @@
 mod access;
 mod auth;
 mod auth_limits;
+mod batch;
 mod bodies;
 mod database;
 mod edge;
 mod given;
 mod harness;
 mod headers;
+mod idempotency;
 mod kill;
 mod lifecycle;
 mod members;
