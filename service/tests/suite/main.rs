@@ -7,6 +7,7 @@
 )]
 
 mod batch;
+mod concurrency;
 mod given;
 mod harness;
 mod idempotency;
