@@ -1,7 +1,7 @@
 //! The tree of subtasks: how deep a task lies, how high its own tree is, and what a new parent would make of it.
 //!
 //! The depth is not stored, so nothing can go stale; a walk up takes at most five steps. On PostgreSQL, writes that set a
-//! parent take one lock for the project first, since two that move tasks under each other could not see one another.
+//! parent, delete or restore take one lock for the project first, since two of them could not see one another.
 
 use diesel::SqliteConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable};
