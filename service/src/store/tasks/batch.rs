@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::create::CreateTask;
 use super::delete::DeleteTask;
 use super::patch::PatchTask;
-use super::{load_visible, visible};
+use super::{load_visible, tree, visible};
 use crate::projects::model::Role;
 use crate::store::idempotency::{Claim, Effect, Keyed, StoredResponse};
 use crate::store::{Db, End, Operation, StoreError};
@@ -25,6 +25,25 @@ pub enum BatchItem {
     Update(Uuid, TaskPatch, IfMatch),
     /// Delete a task.
     Delete(Uuid, IfMatch),
+}
+
+impl BatchItem {
+    /// The task that it changes or deletes.
+    fn changes(&self) -> Option<Uuid> {
+        match self {
+            BatchItem::Create(_) => None,
+            BatchItem::Update(id, ..) | BatchItem::Delete(id, _) => Some(*id),
+        }
+    }
+
+    /// The task under which it puts another.
+    fn parent(&self) -> Option<Uuid> {
+        match self {
+            BatchItem::Create(new) => new.parent_id,
+            BatchItem::Update(_, patch, _) => patch.parent_id.as_set().copied().flatten(),
+            BatchItem::Delete(..) => None,
+        }
+    }
 }
 
 /// What one write did.
@@ -67,6 +86,24 @@ impl Batch {
         })
     }
 
+    /// Takes every lock that the items will need, in an order that is the same for all batches. Taken one by one, in the
+    /// order of the items, two batches over the same tasks would each wait for the other.
+    async fn lock(&self, connection: &mut AsyncPgConnection) -> QueryResult<()> {
+        let changed: Vec<Uuid> = self.items.iter().filter_map(BatchItem::changes).collect();
+        let parents: Vec<Uuid> = self.items.iter().filter_map(BatchItem::parent).collect();
+        let whole = !parents.is_empty() || self.items.iter().any(|item| matches!(item, BatchItem::Delete(..)));
+        let all = [changed.as_slice(), parents.as_slice()].concat();
+        if !all.is_empty() {
+            let trees = tree::lock_all(self.user_id, &all, whole);
+            let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(trees, connection).await?;
+        }
+        if changed.len() > 1 {
+            let rows = tree::lock_rows(self.user_id, &changed);
+            let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(rows, connection).await?;
+        }
+        Ok(())
+    }
+
     /// A create whose id is taken: no conflict when `task`, which has the id, is what it would make.
     fn made_before(new: &NewTask, task: Option<(Task, Role)>) -> BatchResult {
         let task = task.map(|(task, _)| task).filter(|task| new.made(task));
@@ -102,6 +139,7 @@ impl Effect for Batch {
 
     fn postgres<'c>(&'c self, connection: &'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<End<Self::Output>>> {
         async move {
+            self.lock(connection).await?;
             let mut results = Vec::with_capacity(self.items.len());
             for step in self.steps() {
                 results.push(match step {
