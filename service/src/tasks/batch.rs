@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::model::{IfMatch, Task};
+use super::model::{IfMatch, Refusal, Task};
 use super::requests::{CreateTaskRequest, PatchTaskRequest};
 use crate::app::AppState;
 use crate::http::extract::{Body, Caller, IdempotencyKey};
@@ -19,7 +19,7 @@ use crate::http::problem::{FieldError, Problem, ProblemBody};
 use crate::http::replay::{fresh, rendered};
 use crate::http::validate::Checks;
 use crate::store::idempotency::StoredResponse;
-use crate::store::tasks::{BatchItem, BatchResult};
+use crate::store::tasks::{BatchDone, BatchItem, BatchResult};
 
 /// Writes in one batch at most.
 pub const OPERATIONS_MAX: usize = 100;
@@ -117,22 +117,34 @@ fn check(operation: Operation, pointer: &str) -> Checked {
     item.ok_or_else(Problem::internal)
 }
 
-/// The result of an operation that the store was asked for.
-fn result(created: bool, result: &BatchResult) -> OperationResult {
-    match result {
-        Ok(written) => OperationResult {
-            status: if created {
-                201
-            } else if written.is_some() {
-                200
-            } else {
-                204
-            },
-            task: written.as_ref().map(|written| written.task.clone()),
-            problem: None,
-        },
-        Err(refusal) => refused(&Problem::from(refusal.clone())),
+/// The member of an operation that holds the fields of a task.
+fn member(item: &BatchItem) -> &'static str {
+    match item {
+        BatchItem::Create(_) => "/task",
+        BatchItem::Update(..) => "/patch",
+        BatchItem::Delete(..) => "",
     }
+}
+
+/// The problem of an operation that the store refused. Its pointers, which the store takes from the single request, lead to
+/// `fields` in the batch.
+fn refusal(refusal: &Refusal, fields: &str) -> Problem {
+    let problem = Problem::from(refusal.clone());
+    let errors = problem.body().errors.into_iter();
+    let errors = errors.map(|error| FieldError::new(format!("{fields}{}", error.pointer), error.detail)).collect();
+    problem.with_errors(errors)
+}
+
+/// The result of an operation that the store was asked for.
+fn result(result: &BatchResult, fields: &str) -> OperationResult {
+    let (status, task) = match result {
+        Ok(BatchDone::Created(written)) => (201, Some(written.task.clone())),
+        Ok(BatchDone::Present(task)) => (200, Some(task.clone())),
+        Ok(BatchDone::Updated(written)) => (200, Some(written.task.clone())),
+        Ok(BatchDone::Deleted) => (204, None),
+        Err(refused_with) => return refused(&refusal(refused_with, fields)),
+    };
+    OperationResult { status, task, problem: None }
 }
 
 fn refused(problem: &Problem) -> OperationResult {
@@ -144,13 +156,12 @@ fn not_done(problems: Vec<(usize, Problem)>) -> Problem {
     let mut errors = Vec::new();
     for (at, problem) in problems {
         let body = problem.body();
-        let pointer = format!("/operations/{at}");
         match body.errors.is_empty() {
-            true => errors.push(FieldError::new(pointer, format!("{}: {}", body.title, body.detail))),
-            false => errors.extend(body.errors.into_iter().map(|error| match error.pointer.starts_with(&pointer) {
-                true => error,
-                false => FieldError::new(format!("{pointer}{}", error.pointer), error.detail),
-            })),
+            true => {
+                let detail = format!("{}: {}", body.title, body.detail);
+                errors.push(FieldError::new(format!("/operations/{at}"), detail));
+            }
+            false => errors.extend(body.errors),
         }
     }
     errors.truncate(OPERATIONS_MAX);
@@ -193,12 +204,12 @@ pub async fn batch_tasks(
         return Err(not_done(problems.collect()));
     }
     let mut items = Vec::with_capacity(count);
-    // What each operation waits for: a result of the store (with "it creates"), or nothing more.
-    let mut plan: Vec<Result<bool, OperationResult>> = Vec::with_capacity(count);
-    for item in checked {
+    // What each operation waits for: a result of the store (with where its fields stand), or nothing more.
+    let mut plan: Vec<Result<String, OperationResult>> = Vec::with_capacity(count);
+    for (at, item) in checked.into_iter().enumerate() {
         match item {
             Ok(item) => {
-                plan.push(Ok(matches!(item, BatchItem::Create(_))));
+                plan.push(Ok(format!("/operations/{at}{}", member(&item))));
                 items.push(item);
             }
             Err(problem) => plan.push(Err(refused(&problem))),
@@ -217,28 +228,35 @@ pub async fn batch_tasks(
         ControlFlow::Break(answer) => return Ok(answer),
     };
     if atomic && results.iter().any(Result::is_err) {
-        let problems =
-            results.into_iter().enumerate().filter_map(|(at, result)| Some((at, Problem::from(result.err()?))));
+        let steps = plan.iter().zip(&results).enumerate();
+        let problems = steps.filter_map(|(at, (step, result))| {
+            let (fields, refused_with) = (step.as_ref().ok()?, result.as_ref().err()?);
+            Some((at, refusal(refused_with, fields)))
+        });
         return Err(not_done(problems.collect()));
     }
-    count_up(&state, &plan, &results);
+    count_up(&state, &results);
     Ok(answer(atomic, &plan, &results).into_response())
 }
 
-fn answer(atomic: bool, plan: &[Result<bool, OperationResult>], results: &[BatchResult]) -> StoredResponse {
+fn answer(atomic: bool, plan: &[Result<String, OperationResult>], results: &[BatchResult]) -> StoredResponse {
     let mut results = results.iter();
     let results = plan.iter().filter_map(|step| match step {
-        Ok(created) => results.next().map(|found| result(*created, found)),
+        Ok(fields) => results.next().map(|found| result(found, fields)),
         Err(refused) => Some(refused.clone()),
     });
     let status = if atomic { StatusCode::OK } else { StatusCode::MULTI_STATUS };
     rendered(status, &BatchResponse { results: results.collect() })
 }
 
-fn count_up(state: &AppState, plan: &[Result<bool, OperationResult>], results: &[BatchResult]) {
-    let steps = plan.iter().filter_map(|step| step.as_ref().ok());
-    let created = steps.zip(results).filter(|(created, result)| **created && result.is_ok()).count();
-    let completed = results.iter().flatten().flatten().filter(|written| written.completed).count();
-    state.metrics.task_created(created as u64);
-    state.metrics.task_completed(completed as u64);
+fn count_up(state: &AppState, results: &[BatchResult]) {
+    let (mut created, mut completed) = (0, 0);
+    for done in results.iter().flatten() {
+        created += u64::from(matches!(done, BatchDone::Created(_)));
+        if let BatchDone::Created(written) | BatchDone::Updated(written) = done {
+            completed += u64::from(written.completed);
+        }
+    }
+    state.metrics.task_created(created);
+    state.metrics.task_completed(completed);
 }

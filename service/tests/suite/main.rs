@@ -11,6 +11,7 @@ mod auth;
 mod auth_limits;
 mod batch;
 mod bodies;
+mod concurrency;
 mod database;
 mod edge;
 mod given;

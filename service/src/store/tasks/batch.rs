@@ -10,9 +10,11 @@ use uuid::Uuid;
 use super::create::CreateTask;
 use super::delete::DeleteTask;
 use super::patch::PatchTask;
+use super::{load_visible, tree, visible};
+use crate::projects::model::Role;
 use crate::store::idempotency::{Claim, Effect, Keyed, StoredResponse};
 use crate::store::{Db, End, Operation, StoreError};
-use crate::tasks::model::{IfMatch, NewTask, Refusal, TaskPatch, Written};
+use crate::tasks::model::{IfMatch, NewTask, Refusal, Task, TaskPatch, Written};
 
 /// One write of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +27,40 @@ pub enum BatchItem {
     Delete(Uuid, IfMatch),
 }
 
-/// What became of one write: the task, or nothing after a delete.
-pub type BatchResult = Result<Option<Written>, Refusal>;
+impl BatchItem {
+    /// The task that it changes or deletes.
+    fn changes(&self) -> Option<Uuid> {
+        match self {
+            BatchItem::Create(_) => None,
+            BatchItem::Update(id, ..) | BatchItem::Delete(id, _) => Some(*id),
+        }
+    }
+
+    /// The task under which it puts another.
+    fn parent(&self) -> Option<Uuid> {
+        match self {
+            BatchItem::Create(new) => new.parent_id,
+            BatchItem::Update(_, patch, _) => patch.parent_id.as_set().copied().flatten(),
+            BatchItem::Delete(..) => None,
+        }
+    }
+}
+
+/// What one write did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BatchDone {
+    /// Created this task.
+    Created(Written),
+    /// Nothing: the same create with the same id had been made before.
+    Present(Task),
+    /// Changed this task.
+    Updated(Written),
+    /// Deleted a task.
+    Deleted,
+}
+
+/// What became of one write.
+pub type BatchResult = Result<BatchDone, Refusal>;
 
 struct Batch {
     user_id: Uuid,
@@ -52,6 +86,30 @@ impl Batch {
         })
     }
 
+    /// Takes every lock that the items will need, in an order that is the same for all batches. Taken one by one, in the
+    /// order of the items, two batches over the same tasks would each wait for the other.
+    async fn lock(&self, connection: &mut AsyncPgConnection) -> QueryResult<()> {
+        let changed: Vec<Uuid> = self.items.iter().filter_map(BatchItem::changes).collect();
+        let parents: Vec<Uuid> = self.items.iter().filter_map(BatchItem::parent).collect();
+        let whole = !parents.is_empty() || self.items.iter().any(|item| matches!(item, BatchItem::Delete(..)));
+        let all = [changed.as_slice(), parents.as_slice()].concat();
+        if !all.is_empty() {
+            let trees = tree::lock_all(self.user_id, &all, whole);
+            let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(trees, connection).await?;
+        }
+        if changed.len() > 1 {
+            let rows = tree::lock_rows(self.user_id, &changed);
+            let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(rows, connection).await?;
+        }
+        Ok(())
+    }
+
+    /// A create whose id is taken: no conflict when `task`, which has the id, is what it would make.
+    fn made_before(new: &NewTask, task: Option<(Task, Role)>) -> BatchResult {
+        let task = task.map(|(task, _)| task).filter(|task| new.made(task));
+        task.map(BatchDone::Present).ok_or(Refusal::IdTaken)
+    }
+
     /// An atomic batch with one refusal leaves nothing; the others keep what was done.
     fn end(&self, results: Vec<BatchResult>) -> End<Vec<BatchResult>> {
         let undo = self.atomic && results.iter().any(Result::is_err);
@@ -66,9 +124,14 @@ impl Effect for Batch {
         let mut results = Vec::with_capacity(self.items.len());
         for step in self.steps() {
             results.push(match step {
-                Step::Create(create) => create.run_sqlite(connection)?.map(Some),
-                Step::Update(patch) => patch.run_sqlite(connection)?.map(Some),
-                Step::Delete(delete) => delete.run_sqlite(connection)?.map(|()| None),
+                Step::Create(create) => match create.run_sqlite(connection)? {
+                    Err(Refusal::IdTaken) => {
+                        Batch::made_before(&create.new, load_visible(connection, self.user_id, create.new.id)?)
+                    }
+                    created => created.map(BatchDone::Created),
+                },
+                Step::Update(patch) => patch.run_sqlite(connection)?.map(BatchDone::Updated),
+                Step::Delete(delete) => delete.run_sqlite(connection)?.map(|()| BatchDone::Deleted),
             });
         }
         Ok(self.end(results))
@@ -76,12 +139,20 @@ impl Effect for Batch {
 
     fn postgres<'c>(&'c self, connection: &'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<End<Self::Output>>> {
         async move {
+            self.lock(connection).await?;
             let mut results = Vec::with_capacity(self.items.len());
             for step in self.steps() {
                 results.push(match step {
-                    Step::Create(create) => create.run_postgres(connection).await?.map(Some),
-                    Step::Update(patch) => patch.run_postgres(connection).await?.map(Some),
-                    Step::Delete(delete) => delete.run_postgres(connection).await?.map(|()| None),
+                    Step::Create(create) => match create.run_postgres(connection).await? {
+                        Err(Refusal::IdTaken) => {
+                            let found = visible(self.user_id, create.new.id);
+                            let found: Vec<_> = diesel_async::RunQueryDsl::load(found, connection).await?;
+                            Batch::made_before(&create.new, found.into_iter().next())
+                        }
+                        created => created.map(BatchDone::Created),
+                    },
+                    Step::Update(patch) => patch.run_postgres(connection).await?.map(BatchDone::Updated),
+                    Step::Delete(delete) => delete.run_postgres(connection).await?.map(|()| BatchDone::Deleted),
                 });
             }
             Ok(self.end(results))

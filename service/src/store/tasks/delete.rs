@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::super::statement::{Statement, binds};
 use super::create::keep_if_done;
-use super::{load_visible, may_write};
+use super::{load_visible, may_write, tree};
 use crate::projects::model::Role;
 use crate::store::idempotency::Effect;
 use crate::store::{Db, End, Operation, StoreError};
@@ -73,8 +73,10 @@ impl DeleteTask {
         Ok(Ok(()))
     }
 
-    /// The statement on PostgreSQL, inside the caller's transaction.
+    /// The statements on PostgreSQL, inside the caller's transaction. The lock comes first: a subtask that is made or moved
+    /// into the tree meanwhile is either seen by the delete or sees it.
     pub(super) async fn run_postgres(&self, connection: &mut AsyncPgConnection) -> QueryResult<Result<(), Refusal>> {
+        let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(tree::lock(self.id), connection).await?;
         Ok(self.outcome(diesel_async::RunQueryDsl::load(self.statement(), connection).await?))
     }
 }
@@ -100,11 +102,6 @@ impl Db {
         if_match: IfMatch,
         now: Timestamp,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        let effect = DeleteTask { user_id, id, if_match, now };
-        if self.is_sqlite() {
-            return self.run(Operation::TaskDelete, effect).await;
-        }
-        let rows = self.postgres_write(Operation::TaskDelete, effect.statement()).await?;
-        Ok(effect.outcome(rows))
+        self.run(Operation::TaskDelete, DeleteTask { user_id, id, if_match, now }).await
     }
 }

@@ -20,7 +20,7 @@ use crate::projects::model::Role;
 use crate::tasks::model::{Refusal, Task};
 
 pub use activity::ActivityRow;
-pub use batch::{BatchItem, BatchResult};
+pub use batch::{BatchDone, BatchItem, BatchResult};
 pub use create::Created;
 pub use list::{Direction, Filter, Key, Order, Sort};
 

@@ -1,13 +1,14 @@
 //! The tree of subtasks: how deep a task lies, how high its own tree is, and what a new parent would make of it.
 //!
 //! The depth is not stored, so nothing can go stale; a walk up takes at most five steps. On PostgreSQL, writes that set a
-//! parent take one lock for the project first, since two that move tasks under each other could not see one another.
+//! parent, delete or restore take one lock for the project first, since two of them could not see one another.
 
 use diesel::SqliteConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 use uuid::Uuid;
 
 use super::super::statement::{Statement, binds};
+use super::super::types::Labels;
 use crate::tasks::model::{DEPTH_MAX, Refusal};
 
 /// What the walk up from a parent found: how deep the parent lies (`None`: no living task of the project), and whether the
@@ -73,4 +74,33 @@ pub(super) fn lock(task_id: Uuid) -> Statement<(Bool,)> {
         "SELECT pg_advisory_xact_lock(hashtextextended(project_id::text, 0)) IS NOT NULL FROM tasks WHERE id = $1",
         binds![task_id],
     )
+}
+
+/// The locks of all trees in which these tasks lie: whole for a batch that changes their form, shared for one that does not.
+/// In the order of the projects, so that two batches never wait for each other. PostgreSQL.
+pub(super) fn lock_all(user_id: Uuid, task_ids: &[Uuid], whole: bool) -> Statement<(Bool,)> {
+    let function = if whole { "pg_advisory_xact_lock" } else { "pg_advisory_xact_lock_shared" };
+    Statement::postgres(
+        format!(
+            "SELECT {function}(hashtextextended(p.project_id::text, 0)) IS NOT NULL FROM (\
+               SELECT DISTINCT t.project_id FROM tasks t \
+               JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $1 \
+               WHERE t.id = ANY ($2::uuid[]) ORDER BY t.project_id) p"
+        ),
+        binds![user_id, id_array(task_ids)],
+    )
+}
+
+/// The locks of these tasks' rows, in the order of their ids: of those that the user may change. PostgreSQL.
+pub(super) fn lock_rows(user_id: Uuid, task_ids: &[Uuid]) -> Statement<(Bool,)> {
+    Statement::postgres(
+        "SELECT TRUE FROM tasks t \
+           JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $1 AND m.role <> 'viewer' \
+         WHERE t.id = ANY ($2::uuid[]) ORDER BY t.id FOR UPDATE OF t",
+        binds![user_id, id_array(task_ids)],
+    )
+}
+
+fn id_array(ids: &[Uuid]) -> Labels {
+    Labels(ids.iter().map(Uuid::to_string).collect())
 }
