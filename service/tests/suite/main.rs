@@ -6,6 +6,8 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod commands;
+mod config;
 mod database;
 mod edge;
 mod harness;
