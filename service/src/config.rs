@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use telemetry::logs::LogFormat;
 
-pub use args::{Args, Command};
+pub use args::{Args, Command, Ended};
 pub use parse::ConfigError;
 
 /// Everything the service is told from outside.

@@ -5,13 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser as _;
-use clap::error::ErrorKind;
 use service::app::App;
 use service::clock::Clock;
-use service::config::{Args, Command, Config, ConfigError};
+use service::config::{Args, Command, Config, Ended};
 use service::store::migrate;
-use telemetry::Telemetry;
+use telemetry::{InitError, Telemetry};
 
 /// `EX_USAGE` of BSD's sysexits: the command line or the configuration is wrong.
 const USAGE: u8 = 64;
@@ -19,15 +17,13 @@ const USAGE: u8 = 64;
 const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            let _ = error.print();
+        Err(Ended::Asked(help)) => {
+            let _ = help.print();
             return ExitCode::SUCCESS;
         }
-        Err(error) => {
-            return refuse(error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default());
-        }
+        Err(Ended::Refused(why)) => return refuse(&why),
     };
     match args.command {
         Some(Command::Openapi) => return print_document(),
@@ -40,7 +36,11 @@ fn main() -> ExitCode {
     };
     let telemetry = match start_telemetry(&config) {
         Ok(telemetry) => telemetry,
-        Err(error) => return refuse(&error.to_string()),
+        Err(error) if error.variable().is_some() => return refuse(&error.to_string()),
+        Err(error) => {
+            say(&error.to_string());
+            return ExitCode::FAILURE;
+        }
     };
     let result = block_on(run(config, &telemetry));
     if let Err(error) = &result {
@@ -52,21 +52,23 @@ fn main() -> ExitCode {
 
 /// Ends before anything started, with one line that says why.
 fn refuse(why: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "task-api: {why}");
+    say(why);
     ExitCode::from(USAGE)
 }
 
-fn start_telemetry(config: &Config) -> Result<Telemetry, ConfigError> {
-    let settings = telemetry::Settings {
+/// One line, whatever the text quotes.
+fn say(why: &str) {
+    let line: String = why.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let _ = writeln!(std::io::stderr(), "task-api: {line}");
+}
+
+fn start_telemetry(config: &Config) -> Result<Telemetry, InitError> {
+    telemetry::init(telemetry::Settings {
         service: "task-api",
         version: env!("CARGO_PKG_VERSION"),
         environment: config.logs.environment.clone(),
         format: config.logs.format,
         filter: config.logs.filter.clone(),
-    };
-    telemetry::init(settings).map_err(|error| {
-        let got = format!("{:?}", config.logs.filter);
-        ConfigError::new(error.variable().unwrap_or("LOG_FORMAT"), got, error.to_string())
     })
 }
 
@@ -97,7 +99,7 @@ fn migrate(args: &Args, action: migrate::Command) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "task-api: {error:#}");
+            say(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

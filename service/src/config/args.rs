@@ -1,7 +1,9 @@
 //! The command line of `task-api`: each flag is the environment variable of the same name.
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use super::ConfigError;
 use crate::store::migrate;
 
 /// The Task API. Without a command it serves until SIGTERM or Ctrl-C.
@@ -72,6 +74,49 @@ pub struct Args {
     pub deployment_environment: String,
     #[command(flatten)]
     pub(super) later: Later,
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub enum Ended {
+    /// Help or the version was asked for: it is to be printed.
+    Asked(clap::Error),
+    /// The command line or a variable cannot be used; the text says why.
+    Refused(String),
+}
+
+impl Args {
+    /// Reads the command line and the environment. An empty variable is an unset one: that is how compose files and task
+    /// definitions leave a setting out.
+    pub fn read() -> Result<Args, Ended> {
+        let mut unreadable = None;
+        let command = Args::command().mut_args(|argument| {
+            #[expect(clippy::disallowed_methods, reason = "this is where the environment is read, once, at start")]
+            let value = argument.get_env().and_then(std::env::var_os);
+            if value.as_ref().is_some_and(|value| value.to_str().is_none()) {
+                unreadable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+            }
+            if value.is_some_and(|value| value.is_empty()) { argument.env(None) } else { argument }
+        });
+        if let Some(variable) = unreadable {
+            return Err(Ended::Refused(ConfigError::new(variable, "bytes that are no text", "UTF-8").to_string()));
+        }
+        let read = command.try_get_matches().and_then(|matches| Args::from_arg_matches(&matches));
+        read.map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ended::Asked(error),
+            // The first paragraph: what is wrong and what would not be. Usage and hints follow it.
+            _ => {
+                let text = error.to_string();
+                let first: Vec<&str> = text
+                    .trim_start_matches("error: ")
+                    .lines()
+                    .map(str::trim)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                Ended::Refused(first.join(" "))
+            }
+        })
+    }
 }
 
 /// Settings of parts that this version does not have. A set one ends the start: ignoring it would be a lie.

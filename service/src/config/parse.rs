@@ -13,15 +13,15 @@ use super::{Argon2Config, AuthConfig, Config, DatabaseConfig, LimitsConfig, List
 /// One setting that cannot be used. Its text is one line: the variable, what it got, what it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    variable: &'static str,
+    variable: String,
     got: String,
     takes: String,
 }
 
 impl ConfigError {
     /// Names the variable, what it got (never a secret's value) and what it takes.
-    pub fn new(variable: &'static str, got: impl Into<String>, takes: impl Into<String>) -> Self {
-        ConfigError { variable, got: got.into(), takes: takes.into() }
+    pub fn new(variable: impl Into<String>, got: impl Into<String>, takes: impl Into<String>) -> Self {
+        ConfigError { variable: variable.into(), got: got.into(), takes: takes.into() }
     }
 }
 
@@ -117,7 +117,7 @@ fn log_format(text: Option<&str>) -> Result<LogFormat, ConfigError> {
     }
 }
 
-/// An empty variable is an unset one: that is how compose files and task definitions leave a setting out.
+/// An empty flag is an unset one, as an empty variable is.
 fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }

@@ -1,10 +1,11 @@
 //! SQLite: the embedded database. One file, in WAL mode, with one writer.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use diesel::connection::SimpleConnection;
+use diesel::result::Error::DatabaseError;
 use diesel::{Connection, ConnectionError, SqliteConnection};
 use diesel_async::pooled_connection::bb8::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
@@ -25,15 +26,22 @@ pub(super) fn connect(path: &str, writer: bool) -> Result<SqliteConnection, Conn
     // acknowledged write survive a power cut, as it does on PostgreSQL.
     let pragmas = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                    PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000;";
-    let setup = connection.batch_execute(pragmas).and_then(|()| {
-        connection.batch_execute(if writer {
-            "PRAGMA journal_size_limit = 67108864;"
-        } else {
-            "PRAGMA query_only = ON;"
-        })
-    });
-    setup.map_err(ConnectionError::CouldntSetupConfiguration)?;
-    Ok(connection)
+    let role = if writer { "PRAGMA journal_size_limit = 67108864;" } else { "PRAGMA query_only = ON;" };
+    let until = Instant::now() + SQLITE_WAIT_MAX;
+    loop {
+        match connection.batch_execute(pragmas).and_then(|()| connection.batch_execute(role)) {
+            Ok(()) => return Ok(connection),
+            // For some of the locks around the switch SQLite does not wait, whatever `busy_timeout` says: of several processes
+            // that open a new file at once one could fail.
+            Err(DatabaseError(_, information))
+                if information.message() == "database is locked" && Instant::now() < until =>
+            {
+                #[expect(clippy::disallowed_methods, reason = "connections are opened on blocking threads")]
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(ConnectionError::CouldntSetupConfiguration(error)),
+        }
+    }
 }
 
 /// The pools: `readers` connections that cannot write, and the writer.
