@@ -11,6 +11,7 @@ mod concurrency;
 mod given;
 mod harness;
 mod idempotency;
+mod purge;
 mod task_activity;
 mod task_list;
 mod task_patch;
