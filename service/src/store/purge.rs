@@ -24,9 +24,11 @@ pub struct Purged {
     pub others: u64,
 }
 
-/// The tasks of a chunk: those in the trash, and those of deleted projects.
+/// The tasks of a chunk: those in the trash, and the others of deleted projects. Each once, so that a chunk which is not full
+/// is the last one.
 const TASKS: &str = "SELECT id FROM tasks WHERE deleted_at <= ? UNION ALL \
-    SELECT t.id FROM projects p JOIN tasks t ON t.project_id = p.id WHERE p.deleted_at <= ? LIMIT ?";
+    SELECT t.id FROM projects p JOIN tasks t ON t.project_id = p.id \
+    WHERE p.deleted_at <= ? AND (t.deleted_at IS NULL OR t.deleted_at > ?) LIMIT ?";
 
 const REST: [&str; 3] = [
     "DELETE FROM projects WHERE deleted_at <= ? AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.project_id = projects.id)",
@@ -61,9 +63,9 @@ impl Db {
             self.sqlite_write(Operation::Purge, move |connection| {
                 use diesel::RunQueryDsl as _;
                 let log = format!("DELETE FROM task_activity WHERE task_id IN (SELECT id FROM ({TASKS}))");
-                Statement::<()>::new(log, binds![trash, trash, CHUNK]).execute(connection)?;
+                Statement::<()>::new(log, binds![trash, trash, trash, CHUNK]).execute(connection)?;
                 let tasks = format!("DELETE FROM tasks WHERE id IN (SELECT id FROM ({TASKS}))");
-                let gone = Statement::<()>::new(tasks, binds![trash, trash, CHUNK]).execute(connection)?;
+                let gone = Statement::<()>::new(tasks, binds![trash, trash, trash, CHUNK]).execute(connection)?;
                 Ok(End::Commit(vec![(i64::try_from(gone).unwrap_or(i64::MAX),)]))
             })
             .await?
@@ -72,7 +74,7 @@ impl Db {
                 "WITH due AS MATERIALIZED ({TASKS}), logs AS (DELETE FROM task_activity a USING due WHERE a.task_id = due.id), \
                  gone AS (DELETE FROM tasks t USING due WHERE t.id = due.id RETURNING t.id) SELECT count(*) FROM gone"
             );
-            self.postgres_write(Operation::Purge, Statement::<(BigInt,)>::new(text, binds![trash, trash, CHUNK]))
+            self.postgres_write(Operation::Purge, Statement::<(BigInt,)>::new(text, binds![trash, trash, trash, CHUNK]))
                 .await?
         };
         Ok(rows.first().map_or(0, |(count,)| u64::try_from(*count).unwrap_or(0)))

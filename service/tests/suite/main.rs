@@ -27,6 +27,7 @@ mod openapi;
 mod pages;
 mod plans;
 mod projects;
+mod purge;
 mod readme;
 mod sessions;
 mod signals;
