@@ -38,7 +38,7 @@ async fn begin(process: &Process, token: &str) -> (Raw, String) {
 on_both_backends! {
     async fn sigterm_drains_while_serving_and_finishes_what_is_in_flight(backend: Backend) {
         let ground = Ground::new(backend).await;
-        let builder = ground.builder().env("DRAIN_DELAY_MS", "1500").env("SHUTDOWN_GRACE_MS", "15000");
+        let builder = ground.builder().env("DRAIN_DELAY_MS", "3000").env("SHUTDOWN_GRACE_MS", "15000");
         let mut process = builder.serve().await;
         let (api, admin) = (process.api().await, process.admin().await);
         let ann = api.register("ann").await;
@@ -60,13 +60,13 @@ on_both_backends! {
         let reply = kept_alive.reply().await.expect("served on the open connection");
         assert_eq!((reply.status, reply.header("connection")), (200, "close"));
         assert!(kept_alive.reply().await.is_none(), "closed after it said so");
-        assert!(signalled.elapsed() < Duration::from_millis(1500), "all this happened during the drain delay");
+        assert!(signalled.elapsed() < Duration::from_secs(3), "all this happened during the drain delay");
 
         while Raw::try_connect(&api).await.is_ok() {
             assert!(signalled.elapsed() < SOON, "the listener stays open");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert!(signalled.elapsed() >= Duration::from_millis(1500), "it served for the whole drain delay");
+        assert!(signalled.elapsed() >= Duration::from_secs(3), "it served for the whole drain delay");
         admin.get("/health").await.expect(200);
         assert_eq!(process.logs().iter().filter(|line| line["event"] == "stopped").count(), 0);
         raw.send(rest).await;

@@ -88,7 +88,7 @@ impl Drive {
         let body = json!({"email": "leaves@example.com", "password": PASSWORD, "name": "leaves"}).to_string();
         let mut raw = Raw::connect(&self.api).await;
         let length = body.len();
-        let head = format!("POST /api/v1/auth/register HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n");
+        let head = "POST /api/v1/auth/register HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
         raw.send(format!("{head}content-length: {length}\r\n\r\n{body}")).await;
         drop(raw);
         self.saw(499);
