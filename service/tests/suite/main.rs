@@ -11,6 +11,8 @@ mod concurrency;
 mod given;
 mod harness;
 mod idempotency;
+mod input;
+mod paging;
 mod purge;
 mod task_activity;
 mod task_list;
