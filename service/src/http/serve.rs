@@ -26,6 +26,7 @@ use tokio::time::Sleep;
 use tower::Service as _;
 
 use super::edge::{Peer, account_malformed};
+use super::linger::Lingering;
 
 /// Silence between requests after which a connection is closed. Longer than the load balancer's 60 s: whoever closes first
 /// must be the one that sends requests.
@@ -112,7 +113,7 @@ async fn connection(
         request.extensions_mut().insert(Peer(ip));
         let (phase, mut router) = (Arc::clone(&phase), router.clone());
         async move {
-            let response = router.call(request).await;
+            let response = router.call(request.map(Lingering::new)).await;
             phase.store(WAITING, Ordering::Relaxed);
             response
         }
