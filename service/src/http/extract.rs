@@ -150,8 +150,13 @@ async fn read(request: Request, state: &Arc<AppState>) -> Result<axum::body::Byt
     }
 }
 
-/// Parses JSON. The second parse, which finds out the field, runs only when the first one failed.
+/// Parses a JSON object. The second parse, which finds out the field, runs only when the first one failed.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Serde reads a struct from an array of its fields as well.
+    if bytes.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+    {
+        return Err(Problem::invalid_body(vec![FieldError::new("", "expected an object")]));
+    }
     let first = match serde_json::from_slice::<T>(bytes) {
         Ok(body) => return Ok(body),
         Err(error) => error,
@@ -160,7 +165,10 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
         return Err(Problem::new(Kind::MalformedRequest, format!("not JSON: {}", explained(&first))));
     };
-    let pointer = pointer(error.path());
+    let mut pointer = pointer(error.path());
+    if let Some(field) = field_of(error.inner()) {
+        pointer = format!("{pointer}/{field}");
+    }
     let kind = if first.is_data() { Kind::InvalidBody } else { Kind::MalformedRequest };
     let detail = if first.is_data() { "1 field cannot be used" } else { "the body is not JSON" };
     Err(Problem::new(kind, detail).with_errors(vec![FieldError::new(pointer, explained(error.inner()))]))
@@ -179,6 +187,13 @@ fn explained(error: &serde_json::Error) -> String {
         Some((_, expected)) => format!("expected {expected}"),
         None => "the value has the wrong type".into(),
     }
+}
+
+/// The field that an object lacks or has twice: the path leads to the object.
+fn field_of(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let rest = text.strip_prefix("missing field `").or_else(|| text.strip_prefix("duplicate field `"))?;
+    Some(rest.split_once('`')?.0.to_owned())
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
