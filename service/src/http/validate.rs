@@ -104,8 +104,12 @@ pub fn instant(value: &str) -> Option<Timestamp> {
         && bytes[10].eq_ignore_ascii_case(&b'T')
         && [4, 7].iter().all(|at| bytes[*at] == b'-')
         && [13, 16].iter().all(|at| bytes[*at] == b':')
-        && !value.contains('[');
-    let offset = value.ends_with(['Z', 'z']) || bytes.len() > 6 && matches!(bytes[bytes.len() - 6], b'+' | b'-');
+        && !value.contains(['[', ',']);
+    let offset = match bytes.last_chunk::<6>() {
+        Some([.., b'Z' | b'z']) => true,
+        Some([b'+' | b'-', hour @ .., b':', _, _]) => hour.as_slice() <= b"23".as_slice(),
+        _ => false,
+    };
     if !shape || !offset {
         return None;
     }
@@ -145,6 +149,7 @@ mod tests {
             "2026-12-01T17:00:00Z[UTC]",
             "20261201T170000Z",
             "2026-13-01T00:00:00Z",
+            "2026-12-01T17:00:00+25:00",
         ];
         for bad in bad {
             assert!(instant(bad).is_none(), "{bad}");
