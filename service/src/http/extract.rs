@@ -172,7 +172,11 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         }
         Some(_) => (Kind::MalformedRequest, "the body is not JSON"),
     };
-    Err(Problem::new(kind, detail).with_errors(vec![FieldError::new(pointer(error.path()), explained(error.inner()))]))
+    let mut pointer = pointer(error.path());
+    if let Some(field) = field_of(error.inner()) {
+        pointer = format!("{pointer}/{field}");
+    }
+    Err(Problem::new(kind, detail).with_errors(vec![FieldError::new(pointer, explained(error.inner()))]))
 }
 
 /// What serde says, without the values it quotes: they may be somebody's text.
@@ -188,6 +192,13 @@ fn explained(error: &serde_json::Error) -> String {
         Some((_, expected)) => format!("expected {expected}"),
         None => "the value has the wrong type".into(),
     }
+}
+
+/// The field that an object lacks or has twice: the path leads to the object.
+fn field_of(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let rest = text.strip_prefix("missing field `").or_else(|| text.strip_prefix("duplicate field `"))?;
+    Some(rest.split_once('`')?.0.to_owned())
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
