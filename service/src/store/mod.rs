@@ -213,7 +213,7 @@ impl Db {
             let Backend::Postgres(pool) = &db.backend else {
                 return Err(StoreError::Internal("a transaction for PostgreSQL on SQLite".into()));
             };
-            let mut lease = db.lease(pool).await?;
+            let mut lease = db.lease(pool, operation).await?;
             let probe = Probe::start(&db.metrics, operation);
             let result = lease
                 .transaction::<T, Undo<T>, _>(async move |connection| match work(connection).await? {
@@ -231,7 +231,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     {
-        let mut lease = self.lease(pool).await?;
+        let mut lease = self.lease(pool, operation).await?;
         let probe = Probe::start(&self.metrics, operation);
         // The work takes the request's context along; the wrapper speaks Diesel's error, ours passes through as the value.
         let context = RequestContext::current();
@@ -254,7 +254,7 @@ impl Db {
         T: Send + 'static,
         Statement<Row>: diesel_async::methods::LoadQuery<'static, AsyncPgConnection, T>,
     {
-        let mut lease = self.lease(pool).await?;
+        let mut lease = self.lease(pool, operation).await?;
         let probe = Probe::start(&self.metrics, operation);
         let result = diesel_async::RunQueryDsl::load(statement, &mut *lease).await;
         probe.finish(result.map_err(StoreError::from))

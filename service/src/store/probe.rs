@@ -56,8 +56,13 @@ impl Drop for Pending<'_> {
 }
 
 impl Db {
-    /// A connection from the pool, its wait measured and bounded by the pool's own limit.
-    pub(super) async fn lease<'p, C>(&self, pool: &'p Pool<C>) -> Result<PooledConnection<'p, C>, StoreError>
+    /// A connection from the pool, its wait measured and bounded by the pool's own limit. An operation that gets none has
+    /// failed, and its wait is all the time it took: else an outage would show no failed operation.
+    pub(super) async fn lease<'p, C>(
+        &self,
+        pool: &'p Pool<C>,
+        operation: Operation,
+    ) -> Result<PooledConnection<'p, C>, StoreError>
     where
         C: AsyncConnection + PoolableConnection + Send + 'static,
         AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C>,
@@ -69,11 +74,16 @@ impl Db {
         let started = Instant::now();
         let lease = pool.get().await;
         drop(pending);
-        self.metrics.db_wait(started.elapsed());
-        // The service's own upkeep waits here too; only a request is refused.
-        if matches!(lease, Err(bb8::RunError::TimedOut)) && RequestContext::with_current(|_| ()).is_some() {
-            self.metrics.rejected(Rejection::DatabaseBusy);
+        let waited = started.elapsed();
+        self.metrics.db_wait(waited);
+        let lease = lease.map_err(StoreError::from);
+        if let Err(error) = &lease {
+            self.metrics.db_operation(operation as usize, Some(error.kind()), waited);
+            // The service's own upkeep waits here too; only a request is refused.
+            if matches!(error, StoreError::PoolTimeout) && RequestContext::with_current(|_| ()).is_some() {
+                self.metrics.rejected(Rejection::DatabaseBusy);
+            }
         }
-        lease.map_err(StoreError::from)
+        lease
     }
 }
