@@ -7,6 +7,7 @@ pub mod edge;
 pub mod etag;
 pub mod extract;
 pub mod merge_patch;
+pub mod object;
 pub mod openapi;
 pub mod problem;
 pub mod query;

@@ -14,6 +14,7 @@ use super::model::{IfMatch, Task};
 use super::requests::{CreateTaskRequest, PatchTaskRequest};
 use crate::app::AppState;
 use crate::http::extract::{Body, Caller, IdempotencyKey};
+use crate::http::object::Object;
 use crate::http::problem::{FieldError, Problem, ProblemBody};
 use crate::http::replay::{fresh, rendered};
 use crate::http::validate::Checks;
@@ -32,8 +33,8 @@ pub struct BatchRequest {
     #[serde(default)]
     atomic: bool,
     /// 1 to 100, done in this order.
-    #[schema(min_items = 1, max_items = 100)]
-    operations: Vec<Operation>,
+    #[schema(value_type = Vec<Operation>, min_items = 1, max_items = 100)]
+    operations: Vec<Object<Operation>>,
 }
 
 /// One write of a batch.
@@ -43,7 +44,8 @@ pub enum Operation {
     /// Create a task.
     Create {
         /// As `POST /tasks` takes it.
-        task: CreateTaskRequest,
+        #[schema(value_type = CreateTaskRequest)]
+        task: Object<CreateTaskRequest>,
     },
     /// Change a task.
     Update {
@@ -51,7 +53,8 @@ pub enum Operation {
         #[schema(value_type = Uuid)]
         id: String,
         /// As `PATCH /tasks/{id}` takes it.
-        patch: PatchTaskRequest,
+        #[schema(value_type = PatchTaskRequest)]
+        patch: Object<PatchTaskRequest>,
         /// The version that the caller saw, as `If-Match` has it.
         version: Option<i64>,
     },
@@ -95,13 +98,13 @@ fn check(operation: Operation, pointer: &str) -> Checked {
     let mut checks = Checks::under(pointer);
     let versions = |version: Option<i64>| version.map_or(IfMatch::Any, |version| IfMatch::Versions(vec![version]));
     let item = match operation {
-        Operation::Create { task } => {
+        Operation::Create { task: Object(task) } => {
             let mut inner = Checks::under(format!("{pointer}/task"));
             let new = task.check(&mut inner, Uuid::now_v7());
             inner.finish()?;
             Some(BatchItem::Create(new))
         }
-        Operation::Update { id, patch, version } => {
+        Operation::Update { id, patch: Object(patch), version } => {
             let mut inner = Checks::under(format!("{pointer}/patch"));
             let patch = patch.check(&mut inner);
             inner.finish()?;
@@ -182,7 +185,7 @@ pub async fn batch_tasks(
         .operations
         .into_iter()
         .enumerate()
-        .map(|(at, operation)| check(operation, &format!("/operations/{at}")))
+        .map(|(at, Object(operation))| check(operation, &format!("/operations/{at}")))
         .collect();
     if atomic && checked.iter().any(Result::is_err) {
         let problems = checked.into_iter().enumerate().filter_map(|(at, item)| Some((at, item.err()?)));
