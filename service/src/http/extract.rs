@@ -106,11 +106,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Body<T> {
             return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
         }
         let bytes = read(request, state).await?;
-        parse(&bytes).map(Body)
+        parse(&bytes).map(|Object(body)| Body(body))
     }
 }
 
-/// A JSON body that may be left out.
+/// A JSON body that may be left out, or be null.
 #[derive(Debug, Clone)]
 pub struct OptionalBody<T>(pub Option<T>);
 
@@ -126,7 +126,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for OptionalBody<T> {
         if !is_json(content_type.as_ref()) {
             return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
         }
-        parse(&bytes).map(|body| OptionalBody(Some(body)))
+        let body: Option<Object<T>> = parse(&bytes)?;
+        Ok(OptionalBody(body.map(|Object(body)| body)))
     }
 }
 
@@ -238,5 +239,44 @@ impl IdempotencyKey {
         let canonical = serde_json::to_value(body).and_then(|value| serde_json::to_vec(&value)).unwrap_or_default();
         let fingerprint = fingerprint(&canonical);
         Some(Claim { user_id: caller.0.user_id, route, key, fingerprint, now: state.clock.now() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only its type is looked at")]
+        count: u8,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[expect(dead_code, reason = "only its type is looked at")]
+        inner: Object<Inner>,
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_said_in_terms_of_json() {
+        for (body, pointer, detail) in [
+            ("[1]", "", "expected an object"),
+            ("null", "", "expected an object"),
+            (r#"{"inner": "secret"}"#, "/inner", "expected an object"),
+            (r#"{"inner": {"count": "secret"}}"#, "/inner/count", "expected u8"),
+        ] {
+            let problem = parse::<Object<Outer>>(body.as_bytes()).unwrap_err().body();
+            assert_eq!((problem.status, problem.errors.len()), (422, 1), "{body}");
+            let error = &problem.errors[0];
+            assert_eq!(error.pointer, pointer, "{body}");
+            assert!(error.detail.starts_with(detail), "{body}: {}", error.detail);
+            assert!(
+                !["struct", "Inner", "Outer", "secret"].iter().any(|word| error.detail.contains(word)),
+                "{error:?}"
+            );
+        }
     }
 }
