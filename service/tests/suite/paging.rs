@@ -21,8 +21,11 @@ const ROUNDS_MAX: usize = 50;
 /// Writes after which a walk that they prolong comes to its end.
 const WRITES_MAX: usize = 1_000;
 
+/// Whether a task belongs to a walk.
+type Belongs = fn(&Value) -> bool;
+
 /// What is walked, and which of the tasks that nobody touches belong to it.
-const WALKS: [(&str, fn(&Value) -> bool); 8] = [
+const WALKS: [(&str, Belongs); 8] = [
     ("sort=created_at", |_| true),
     ("sort=-created_at", |_| true),
     ("sort=due_at", |_| true),
