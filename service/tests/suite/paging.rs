@@ -1,4 +1,4 @@
-//! Pages while others write: what was there throughout and was not touched is seen exactly once; and cursors that are not of the list.
+//! Pages while others write: what was there throughout, untouched, is seen exactly once. And cursors of other lists.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,8 +21,11 @@ const ROUNDS_MAX: usize = 50;
 /// Writes after which a walk that they prolong comes to its end.
 const WRITES_MAX: usize = 1_000;
 
+/// Whether a task belongs to a list.
+type Belongs = fn(&Value) -> bool;
+
 /// What is walked, and which of the tasks that nobody touches belong to it.
-const WALKS: [(&str, fn(&Value) -> bool); 8] = [
+const WALKS: [(&str, Belongs); 8] = [
     ("sort=created_at", |_| true),
     ("sort=-created_at", |_| true),
     ("sort=due_at", |_| true),
@@ -71,7 +74,7 @@ async fn disturb(ann: User, writer: usize, total: Arc<AtomicUsize>, stop: Arc<At
     }
 }
 
-async fn walk_undisturbed(ann: &Api, kept: &[Value], query: &str, limit: usize, belongs: fn(&Value) -> bool) {
+async fn walk_undisturbed(ann: &Api, kept: &[Value], query: &str, limit: usize, belongs: Belongs) {
     let mut seen: HashMap<String, usize> = HashMap::new();
     for item in walk(ann, &format!("{query}&limit={limit}")).await {
         *seen.entry(item["id"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
@@ -126,11 +129,12 @@ on_both_backends! {
 
     async fn tasks_of_the_same_moment_are_each_on_one_page(app: TestApp) {
         let ann = app.register("ann").await;
-        let create = |number: usize| json!({"op": "create", "task": {"title": number.to_string(), "due_at": "2026-12-01T00:00:00Z"}});
-        let operations: Vec<Value> = (0..25).map(create).collect();
+        let fields = |number: usize| json!({"title": number.to_string(), "due_at": "2026-12-01T00:00:00Z"});
+        let operations: Vec<Value> = (0..25).map(|number| json!({"op": "create", "task": fields(number)})).collect();
         ann.post("tasks/batch", json!({"operations": operations, "atomic": true})).await.expect(200);
         for sort in ["created_at", "-created_at", "updated_at", "-updated_at", "due_at", "-due_at", "priority", "-priority"] {
-            let mut ids: Vec<String> = walk(&ann, &format!("sort={sort}&limit=4")).await.iter().map(|task| task["id"].to_string()).collect();
+            let tasks = walk(&ann, &format!("sort={sort}&limit=4")).await;
+            let mut ids: Vec<String> = tasks.iter().map(|task| task["id"].to_string()).collect();
             assert_eq!(ids.len(), 25, "{sort}");
             assert!(ids.is_sorted() || ids.iter().rev().is_sorted(), "{sort}: ties go by id");
             ids.sort();
