@@ -11,4 +11,5 @@ mod harness;
 mod openapi;
 mod pages;
 mod plans;
+mod statements;
 mod workspace;
