@@ -33,6 +33,7 @@ mod purge;
 mod readme;
 mod sessions;
 mod signals;
+mod statements;
 mod task_activity;
 mod task_list;
 mod task_patch;
