@@ -4,7 +4,8 @@
 //! others. What was refused is not stored. A second request that comes while the first still runs is told so.
 
 use std::collections::HashSet;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use diesel::sql_types::{Nullable, Text};
 use diesel::{QueryResult, SqliteConnection};
@@ -178,12 +179,15 @@ impl Db {
                 })
                 .await;
         }
+        let waiting = Arc::new(AtomicBool::new(true));
+        let waits = Arc::clone(&waiting);
         let result = self
             .postgres_transaction(operation, move |connection| {
                 async move {
                     let _turn = turn;
                     // Waits for another instance that runs the same key, as long as `lock_timeout` lets it.
                     let claimed: Vec<(String,)> = diesel_async::RunQueryDsl::load(claim.claim(), connection).await?;
+                    waits.store(false, Ordering::Relaxed);
                     if claimed.is_empty() {
                         let rows = diesel_async::RunQueryDsl::load(claim.find(), connection).await?;
                         return Ok(End::Rollback(claim.settled(rows)));
@@ -200,7 +204,8 @@ impl Db {
             })
             .await;
         match result {
-            Err(StoreError::Timeout) => Ok(Keyed::Running),
+            // It was the claim that waited too long, and so for another request with this key.
+            Err(StoreError::Timeout) if waiting.load(Ordering::Relaxed) => Ok(Keyed::Running),
             other => other,
         }
     }
