@@ -100,7 +100,7 @@ const DELETE: &str = "DELETE FROM project_members WHERE user_id = ? AND project_
 /// Makes changes of one project's members, its deletion among them, follow one another: the next statement sees what those
 /// before it left. PostgreSQL; SQLite has one writer anyway.
 pub(super) fn lock(project_id: Uuid) -> Statement<(Bool,)> {
-    Statement::new("SELECT TRUE FROM projects WHERE id = ? FOR UPDATE", binds![project_id])
+    Statement::new("SELECT TRUE FROM projects WHERE id = ? FOR NO KEY UPDATE", binds![project_id])
 }
 
 /// A change of members, once it is allowed: a membership to write, or its end.

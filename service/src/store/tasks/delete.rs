@@ -26,7 +26,7 @@ pub(crate) struct DeleteTask {
 
 const POSTGRES: &str = "WITH RECURSIVE target AS (\
        SELECT t.id, t.version, m.role FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $2 \
-       WHERE t.id = $1 AND t.deleted_at IS NULL FOR UPDATE OF t\
+       WHERE t.id = $1 AND t.deleted_at IS NULL FOR NO KEY UPDATE OF t\
      ), tree (id) AS (\
        SELECT target.id FROM target WHERE target.role <> 'viewer' AND ($4::bigint[] IS NULL OR target.version = ANY ($4)) \
        UNION ALL SELECT c.id FROM tree JOIN tasks c ON c.parent_id = tree.id WHERE c.deleted_at IS NULL\

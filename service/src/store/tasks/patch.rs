@@ -47,7 +47,7 @@ fn text(parent: bool) -> String {
     format!(
         "WITH old AS MATERIALIZED (\
            SELECT {t}, m.role FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $2 \
-           WHERE t.id = $1 AND t.deleted_at IS NULL FOR UPDATE OF t\
+           WHERE t.id = $1 AND t.deleted_at IS NULL FOR NO KEY UPDATE OF t\
          ), checked AS MATERIALIZED (\
            SELECT old.id, {path}, (NOT $10 OR $11::uuid IS NULL OR EXISTS (SELECT 1 FROM project_members a \
              WHERE a.user_id = $11 AND a.project_id = old.project_id)) AS assignee_ok FROM old\
@@ -228,7 +228,7 @@ impl PatchTask {
         &self,
         connection: &mut AsyncPgConnection,
     ) -> QueryResult<Result<Written, Refusal>> {
-        if self.new_parent().is_some() {
+        if self.patch.parent_id.as_set().is_some() {
             let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(tree::lock(self.id), connection).await?;
         }
         Ok(self.outcome(diesel_async::RunQueryDsl::load(self.statement(), connection).await?))
@@ -258,7 +258,7 @@ impl Db {
         now: Timestamp,
     ) -> Result<Result<Written, Refusal>, StoreError> {
         let effect = PatchTask { user_id, id, patch, if_match, now };
-        if self.is_sqlite() || effect.new_parent().is_some() {
+        if self.is_sqlite() || effect.patch.parent_id.as_set().is_some() {
             return self.run(Operation::TaskUpdate, effect).await;
         }
         let rows = self.postgres_write(Operation::TaskUpdate, effect.statement()).await?;

@@ -22,7 +22,7 @@ const POSTGRES: &str = concat!(
     "WITH RECURSIVE target AS (\
        SELECT t.id, t.deleted_at, m.role, (t.parent_id IS NULL OR EXISTS (\
          SELECT 1 FROM tasks p WHERE p.id = t.parent_id AND p.deleted_at IS NULL)) AS parent_ok \
-       FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $2 WHERE t.id = $1 FOR UPDATE OF t\
+       FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $2 WHERE t.id = $1 FOR NO KEY UPDATE OF t\
      ), tree (id, deleted_at) AS (\
        SELECT target.id, target.deleted_at FROM target \
        WHERE target.role <> 'viewer' AND target.parent_ok AND target.deleted_at IS NOT NULL AND $5 \

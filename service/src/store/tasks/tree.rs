@@ -96,7 +96,7 @@ pub(super) fn lock_rows(user_id: Uuid, task_ids: &[Uuid]) -> Statement<(Bool,)> 
     Statement::postgres(
         "SELECT TRUE FROM tasks t \
            JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $1 AND m.role <> 'viewer' \
-         WHERE t.id = ANY ($2::uuid[]) ORDER BY t.id FOR UPDATE OF t",
+         WHERE t.id = ANY ($2::uuid[]) ORDER BY t.id FOR NO KEY UPDATE OF t",
         binds![user_id, id_array(task_ids)],
     )
 }
