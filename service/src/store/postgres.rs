@@ -35,6 +35,9 @@ pub(crate) struct Target {
 /// the connection is plain.
 pub(crate) fn target(url: &str) -> anyhow::Result<Target> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    if query.contains('@') {
+        bail!("a ? or an @ in the user's name or password is written %3F or %40");
+    }
     let (mut mode, mut root, mut kept) = ("disable", None, Vec::new());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
