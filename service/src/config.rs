@@ -4,11 +4,13 @@
 
 mod args;
 mod parse;
+mod traces;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use telemetry::logs::LogFormat;
+use telemetry::traces::TraceSettings;
 
 pub use args::{Args, Command};
 pub use parse::ConfigError;
@@ -26,6 +28,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What it tells of itself.
     pub logs: LogConfig,
+    /// `OTEL_…`: where its traces go, if anywhere.
+    pub traces: Option<TraceSettings>,
 }
 
 /// The two listeners.
@@ -148,6 +152,7 @@ impl Config {
             },
             limits: LimitsConfig::default(),
             logs: LogConfig { format: LogFormat::Json, filter: "info".into(), environment: "test".into() },
+            traces: None,
         }
     }
 }

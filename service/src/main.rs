@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -63,6 +62,7 @@ fn start_telemetry(config: &Config) -> Result<Telemetry, ConfigError> {
         environment: config.logs.environment.clone(),
         format: config.logs.format,
         filter: config.logs.filter.clone(),
+        traces: config.traces.clone(),
     };
     telemetry::init(settings).map_err(|error| {
         let got = format!("{:?}", config.logs.filter);
@@ -101,10 +101,9 @@ fn migrate(args: &Args, action: migrate::Command) -> ExitCode {
 
 async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     raise_descriptor_limit();
-    let logs = (telemetry.log_control.clone(), Arc::clone(&telemetry.log_stats));
-    let running = App::build_with_logs(config, Clock::system(), Some(logs)).await?.start();
+    let running = App::build_with_telemetry(config, Clock::system(), Some(telemetry.handles())).await?.start();
     let (api, admin) = (format!("http://{}", running.api), format!("http://{}", running.admin));
-    let signals = "logs to stdout, metrics to whoever scrapes, traces and errors nowhere";
+    let signals = telemetry.destinations();
     tracing::info!(
         event = "started",
         api,

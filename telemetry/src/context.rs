@@ -13,7 +13,7 @@ use std::{
 use http::HeaderValue;
 use uuid::Uuid;
 
-use crate::{clock, random::random_bytes, trace_context::TraceContext};
+use crate::{clock, random::random_bytes, trace_context::TraceContext, traces::SpanSlot};
 
 /// The longest request id that is taken from a client, in characters.
 pub const REQUEST_ID_LENGTH_MAX: usize = 128;
@@ -29,6 +29,8 @@ pub struct RequestContext {
     pub request_id: Box<str>,
     /// Its place in the trace.
     pub trace: TraceContext,
+    /// Its span, if it is sampled.
+    pub(crate) span: SpanSlot,
     user_id: OnceLock<Uuid>,
     database_queries: AtomicU32,
     database_nanoseconds: AtomicU64,
@@ -40,6 +42,7 @@ impl RequestContext {
         Arc::new(Self {
             request_id: request_id.into_boxed_str(),
             trace,
+            span: SpanSlot::default(),
             user_id: OnceLock::new(),
             database_queries: AtomicU32::new(0),
             database_nanoseconds: AtomicU64::new(0),

@@ -5,7 +5,7 @@ use std::{
     io::{IsTerminal, Write, stdout},
     os::fd::AsFd,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing::Dispatch;
@@ -13,6 +13,7 @@ use tracing::Dispatch;
 use crate::{
     error::InitError,
     logs::{self, LogControl, LogFormat, LogStats, LogWriter},
+    traces::{TraceSettings, Traces},
 };
 
 /// How long a dropped [`Telemetry`] waits for its lines: a process that ends on an error still says why.
@@ -31,6 +32,19 @@ pub struct Settings {
     pub format: LogFormat,
     /// `RUST_LOG`: a level, or levels by target, as in `info,service=debug`.
     pub filter: String,
+    /// Traces over OTLP; none without a collector.
+    pub traces: Option<TraceSettings>,
+}
+
+/// What an app needs of the running telemetry. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handles {
+    /// Reads and changes the level while the process runs.
+    pub log_control: LogControl,
+    /// What the log writer has done so far; give it to `Metrics::attach_logs`.
+    pub log_stats: Arc<LogStats>,
+    /// Spans, where they go anywhere.
+    pub traces: Option<Traces>,
 }
 
 /// The running telemetry of a process. Dropping it delivers what is left, within a second.
@@ -40,6 +54,8 @@ pub struct Telemetry {
     pub log_control: LogControl,
     /// What the log writer has done so far; give it to `Metrics::attach_logs`.
     pub log_stats: Arc<LogStats>,
+    /// Spans, where they go anywhere.
+    pub traces: Option<Traces>,
     writer: Arc<LogWriter>,
 }
 
@@ -54,15 +70,36 @@ pub struct ShutdownReport {
     pub log_lines_dropped: u64,
     /// Log lines still queued when the time was over; lost if the process ends now.
     pub log_lines_left: u64,
+    /// Spans that were given up because the time was over.
+    pub spans_lost: u64,
 }
 
 impl Telemetry {
-    /// Waits until every line produced before this call is written, at most `deadline`. Blocks its thread; lines
-    /// produced afterwards are still taken.
+    /// What an app needs of it.
+    pub fn handles(&self) -> Handles {
+        Handles {
+            log_control: self.log_control.clone(),
+            log_stats: Arc::clone(&self.log_stats),
+            traces: self.traces.clone(),
+        }
+    }
+
+    /// Which signal goes where, in a sentence for people.
+    pub fn destinations(&self) -> String {
+        let traces = self.traces.as_ref().map_or_else(|| "nowhere".to_owned(), ToString::to_string);
+        format!("logs to stdout, metrics to whoever scrapes, traces {traces}")
+    }
+
+    /// Delivers what was produced before this call, for at most `deadline`. Blocks its thread; lines produced afterwards
+    /// are still taken, spans are not. What delivers over the network has four fifths of the time, so that the lines which
+    /// tell of its failure are written within the rest.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let complete = self.writer.flush(deadline);
+        let end = Instant::now() + deadline;
+        let spans_lost = self.traces.as_ref().map_or(0, |traces| traces.shutdown(deadline / 5 * 4));
+        let written = self.writer.flush(end.saturating_duration_since(Instant::now()));
         ShutdownReport {
-            complete,
+            complete: written && spans_lost == 0,
+            spans_lost,
             log_lines_written: self.log_stats.written(),
             log_lines_dropped: self.log_stats.dropped_total(),
             log_lines_left: self.log_stats.waiting(),
@@ -111,9 +148,9 @@ fn start(
     let writer =
         LogWriter::start(output, logs::summary(settings.format, identity.clone())).map_err(InitError::Output)?;
     let writer = Arc::new(writer);
-    // Layers for OpenTelemetry and Sentry join the subscriber here. The filter above is the log layer's own, so
-    // RUST_LOG will not silence them.
-    let dispatch = logs::subscriber(settings.format, colours, identity, filter, Arc::clone(&writer));
-    let telemetry = Telemetry { log_control, log_stats: writer.stats(), writer };
+    let traces = settings.traces.as_ref().map(|traces| Traces::start(settings, traces)).transpose()?;
+    // The filter above is the log layer's own, so RUST_LOG does not silence the spans.
+    let dispatch = logs::subscriber(settings.format, colours, identity, filter, Arc::clone(&writer), traces.as_ref());
+    let telemetry = Telemetry { log_control, log_stats: writer.stats(), traces, writer };
     Ok((telemetry, dispatch))
 }

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use super::traces::TraceArgs;
 use crate::store::migrate;
 
 /// The Task API. Without a command it serves until SIGTERM or Ctrl-C.
@@ -71,6 +72,8 @@ pub struct Args {
     #[arg(long, env = "DEPLOYMENT_ENVIRONMENT", default_value = "development", global = true)]
     pub deployment_environment: String,
     #[command(flatten)]
+    pub(super) traces: TraceArgs,
+    #[command(flatten)]
     pub(super) later: Later,
 }
 
@@ -89,8 +92,6 @@ pub(super) struct Later {
     pub(super) cloudwatch_log_stream: Option<String>,
     #[arg(long, env = "CLOUDWATCH_METRICS_NAMESPACE", hide = true, global = true)]
     pub(super) cloudwatch_metrics_namespace: Option<String>,
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide = true, global = true)]
-    pub(super) otel_exporter_otlp_endpoint: Option<String>,
     #[arg(long, env = "SENTRY_DSN", hide = true, hide_env_values = true, global = true)]
     pub(super) sentry_dsn: Option<String>,
 }

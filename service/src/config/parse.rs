@@ -33,7 +33,7 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+pub(super) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
     variable: &'static str,
     text: &str,
     min: T,
@@ -118,7 +118,7 @@ fn log_format(text: Option<&str>) -> Result<LogFormat, ConfigError> {
 }
 
 /// An empty variable is an unset one: that is how compose files and task definitions leave a setting out.
-fn given(text: Option<String>) -> Option<String> {
+pub(super) fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
@@ -132,7 +132,6 @@ impl Args {
             ("CLOUDWATCH_LOG_GROUP", later.cloudwatch_log_group.take()),
             ("CLOUDWATCH_LOG_STREAM", later.cloudwatch_log_stream.take()),
             ("CLOUDWATCH_METRICS_NAMESPACE", later.cloudwatch_metrics_namespace.take()),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", later.otel_exporter_otlp_endpoint.take()),
             ("SENTRY_DSN", later.sentry_dsn.take()),
         ];
         match settings.into_iter().find(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty())) {
@@ -192,6 +191,7 @@ impl Args {
                 filter: self.rust_log,
                 environment: self.deployment_environment,
             },
+            traces: self.traces.settings()?,
         })
     }
 }

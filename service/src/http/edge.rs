@@ -23,6 +23,7 @@ use telemetry::context::RequestContext;
 use telemetry::logs::{HttpRequestEvent, Outcome};
 use telemetry::metrics::{MethodLabel, Metrics, Rejection, RouteIndex, UpDownGuard};
 use telemetry::trace_context::TraceContext;
+use telemetry::traces::Traces;
 
 use super::problem::{Cause, Kind, Problem};
 use crate::app::AppState;
@@ -60,6 +61,7 @@ fn client_address(headers: &HeaderMap, peer: IpAddr, hops: usize) -> IpAddr {
 /// One request's account. Settled when dropped: after the last byte of the body, or when the client has left.
 struct Account {
     metrics: Arc<Metrics>,
+    traces: Option<Traces>,
     context: Arc<RequestContext>,
     method: MethodLabel,
     route: RouteIndex,
@@ -91,6 +93,9 @@ impl Drop for Account {
             outcome: self.outcome,
         };
         Arc::clone(&self.context).sync_scope(|| event.emit());
+        if let Some(traces) = &self.traces {
+            traces.end(&self.context, &event);
+        }
     }
 }
 
@@ -143,7 +148,10 @@ impl Drop for Accounted {
 pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     let request_id = RequestContext::request_id_from_header(headers.get(REQUEST_ID));
-    let context = RequestContext::new(request_id, TraceContext::from_headers(headers));
+    let trace = TraceContext::from_headers(headers);
+    // Decided before any span exists: a request that is not recorded has none.
+    let trace = state.traces.as_ref().map_or(trace, |traces| traces.decide(trace));
+    let context = RequestContext::new(request_id, trace);
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let client_address = peer.map(|peer| client_address(headers, peer, state.trusted_proxy_hops));
     let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
@@ -158,8 +166,12 @@ pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, n
         bytes: 0,
         _active: state.metrics.active_requests(),
         metrics: Arc::clone(&state.metrics),
+        traces: state.traces.clone(),
         context: Arc::clone(&context),
     };
+    if let Some(traces) = &state.traces {
+        traces.begin(&context);
+    }
     if let Some(address) = client_address {
         request.extensions_mut().insert(ClientAddress(address));
     }

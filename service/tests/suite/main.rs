@@ -8,4 +8,5 @@
 
 mod harness;
 mod readme;
+mod traces;
 mod workspace;

@@ -49,5 +49,14 @@ pub const LOG_LINES_DROPPED: LogEvent = LogEvent {
     help: "Log lines were lost between two moments because the output was too slow or failed.",
 };
 
+/// Written at most once a minute for each signal.
+pub const DELIVERY_FAILED: LogEvent = LogEvent {
+    name: "telemetry_delivery_failed",
+    levels: &["WARN"],
+    fields: &["signal", "failures", "dropped", "error"],
+    optional: &[],
+    help: "Spans or errors could not be delivered: how often since the last such line, and how many were lost since the start.",
+};
+
 /// Every log event.
-pub const LOG_EVENTS: &[&LogEvent] = &[&HTTP_REQUEST, &LOG_LINES_DROPPED];
+pub const LOG_EVENTS: &[&LogEvent] = &[&HTTP_REQUEST, &LOG_LINES_DROPPED, &DELIVERY_FAILED];

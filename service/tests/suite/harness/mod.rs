@@ -3,6 +3,7 @@
 pub mod app;
 mod checks;
 pub mod client;
+pub mod collector;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
