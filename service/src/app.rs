@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use telemetry::Handles;
+use telemetry::errors::Errors;
 use telemetry::logs::LogControl;
 use telemetry::metrics::{BuildInfo, Metrics};
 use telemetry::traces::Traces;
@@ -59,6 +60,8 @@ pub struct AppState {
     pub log_control: Option<LogControl>,
     /// Spans, where they go anywhere.
     pub traces: Option<Traces>,
+    /// Failures, where they go anywhere.
+    pub errors: Option<Errors>,
 }
 
 /// The service, with its listeners bound.
@@ -96,15 +99,18 @@ impl App {
             }
         }
         let metrics = Metrics::new(ROUTES, Operation::NAMES, BUILD);
-        let (log_control, traces) = match telemetry {
+        let (log_control, traces, errors) = match telemetry {
             Some(handles) => {
                 metrics.attach_logs(handles.log_stats);
-                (Some(handles.log_control), handles.traces)
+                (Some(handles.log_control), handles.traces, handles.errors)
             }
-            None => (None, None),
+            None => (None, None, None),
         };
         if let Some(traces) = &traces {
             metrics.attach_traces(traces);
+        }
+        if let Some(errors) = &errors {
+            metrics.attach_errors(errors);
         }
         let jwt_secret = match config.auth.jwt_secret {
             Some(secret) => secret,
@@ -127,6 +133,7 @@ impl App {
             draining: AtomicBool::new(false),
             log_control,
             traces,
+            errors,
             metrics,
         });
         let bind = async |variable: &str, address: SocketAddr| {

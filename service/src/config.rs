@@ -9,6 +9,7 @@ mod traces;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use telemetry::errors::SentrySettings;
 use telemetry::logs::LogFormat;
 use telemetry::traces::TraceSettings;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub logs: LogConfig,
     /// `OTEL_…`: where its traces go, if anywhere.
     pub traces: Option<TraceSettings>,
+    /// `SENTRY_DSN`: where its failures go, if anywhere.
+    pub sentry: Option<SentrySettings>,
 }
 
 /// The two listeners.
@@ -153,6 +156,7 @@ impl Config {
             limits: LimitsConfig::default(),
             logs: LogConfig { format: LogFormat::Json, filter: "info".into(), environment: "test".into() },
             traces: None,
+            sentry: None,
         }
     }
 }

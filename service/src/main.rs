@@ -63,6 +63,7 @@ fn start_telemetry(config: &Config) -> Result<Telemetry, ConfigError> {
         format: config.logs.format,
         filter: config.logs.filter.clone(),
         traces: config.traces.clone(),
+        sentry: config.sentry.clone(),
     };
     telemetry::init(settings).map_err(|error| {
         let got = format!("{:?}", config.logs.filter);

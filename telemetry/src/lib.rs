@@ -6,6 +6,7 @@
 //! - [`trace_context`], [`context`]: the ids of a request, and what it has used so far.
 //!
 //! - [`traces`]: the head decision, spans, and their way to a collector over OTLP.
+//! - [`errors`], [`panics`], [`redact`]: failures and what of them may be told to Sentry.
 //! - [`delivery`]: counts of what each way out has done.
 //!
 //! [`init`] starts what a process has only once, [`Telemetry::shutdown`] delivers what is left.
@@ -15,10 +16,13 @@ mod clock;
 pub mod context;
 pub mod delivery;
 mod error;
+pub mod errors;
 mod hex;
 pub mod logs;
 pub mod metrics;
+pub mod panics;
 mod random;
+pub mod redact;
 mod start;
 pub mod trace_context;
 pub mod traces;

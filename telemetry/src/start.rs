@@ -5,6 +5,7 @@ use std::{
     io::{IsTerminal, Write, stdout},
     os::fd::AsFd,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,9 @@ use tracing::Dispatch;
 
 use crate::{
     error::InitError,
+    errors::{Errors, SentrySettings},
     logs::{self, LogControl, LogFormat, LogStats, LogWriter},
+    panics,
     traces::{TraceSettings, Traces},
 };
 
@@ -34,6 +37,8 @@ pub struct Settings {
     pub filter: String,
     /// Traces over OTLP; none without a collector.
     pub traces: Option<TraceSettings>,
+    /// Failures to Sentry; none without a DSN.
+    pub sentry: Option<SentrySettings>,
 }
 
 /// What an app needs of the running telemetry. Cheap to clone.
@@ -45,6 +50,8 @@ pub struct Handles {
     pub log_stats: Arc<LogStats>,
     /// Spans, where they go anywhere.
     pub traces: Option<Traces>,
+    /// Failures, where they go anywhere.
+    pub errors: Option<Errors>,
 }
 
 /// The running telemetry of a process. Dropping it delivers what is left, within a second.
@@ -56,6 +63,8 @@ pub struct Telemetry {
     pub log_stats: Arc<LogStats>,
     /// Spans, where they go anywhere.
     pub traces: Option<Traces>,
+    /// Failures, where they go anywhere.
+    pub errors: Option<Errors>,
     writer: Arc<LogWriter>,
 }
 
@@ -72,6 +81,8 @@ pub struct ShutdownReport {
     pub log_lines_left: u64,
     /// Spans that were given up because the time was over.
     pub spans_lost: u64,
+    /// Events for Sentry that were given up because the time was over.
+    pub errors_lost: u64,
 }
 
 impl Telemetry {
@@ -81,13 +92,15 @@ impl Telemetry {
             log_control: self.log_control.clone(),
             log_stats: Arc::clone(&self.log_stats),
             traces: self.traces.clone(),
+            errors: self.errors.clone(),
         }
     }
 
     /// Which signal goes where, in a sentence for people.
     pub fn destinations(&self) -> String {
         let traces = self.traces.as_ref().map_or_else(|| "nowhere".to_owned(), ToString::to_string);
-        format!("logs to stdout, metrics to whoever scrapes, traces {traces}")
+        let errors = self.errors.as_ref().map_or_else(|| "nowhere".to_owned(), ToString::to_string);
+        format!("logs to stdout, metrics to whoever scrapes, traces {traces}, errors {errors}")
     }
 
     /// Delivers what was produced before this call, for at most `deadline`. Blocks its thread; lines produced afterwards
@@ -95,11 +108,19 @@ impl Telemetry {
     /// tell of its failure are written within the rest.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let end = Instant::now() + deadline;
-        let spans_lost = self.traces.as_ref().map_or(0, |traces| traces.shutdown(deadline / 5 * 4));
+        let for_network = deadline / 5 * 4;
+        let (spans_lost, errors_lost) = thread::scope(|scope| {
+            // Side by side: one that hangs must not take the other's time.
+            let traces = self.traces.as_ref();
+            let traces = scope.spawn(move || traces.map_or(0, |traces| traces.shutdown(for_network)));
+            let errors_lost = self.errors.as_ref().map_or(0, |errors| errors.shutdown(for_network));
+            (traces.join().unwrap_or_default(), errors_lost)
+        });
         let written = self.writer.flush(end.saturating_duration_since(Instant::now()));
         ShutdownReport {
-            complete: written && spans_lost == 0,
+            complete: written && spans_lost + errors_lost == 0,
             spans_lost,
+            errors_lost,
             log_lines_written: self.log_stats.written(),
             log_lines_dropped: self.log_stats.dropped_total(),
             log_lines_left: self.log_stats.waiting(),
@@ -113,7 +134,7 @@ impl Drop for Telemetry {
     }
 }
 
-/// Starts logging to standard output, for the whole process.
+/// Starts logging to standard output, for the whole process, and takes over its panic hook.
 ///
 /// # Errors
 ///
@@ -125,6 +146,7 @@ pub fn init(settings: Settings) -> Result<Telemetry, InitError> {
     let colours = stdout().is_terminal();
     let (telemetry, dispatch) = start(&settings, Box::new(File::from(output)), colours)?;
     tracing::dispatcher::set_global_default(dispatch).map_err(|_| InitError::AlreadyStarted)?;
+    panics::install(telemetry.errors.clone());
     Ok(telemetry)
 }
 
@@ -149,8 +171,10 @@ fn start(
         LogWriter::start(output, logs::summary(settings.format, identity.clone())).map_err(InitError::Output)?;
     let writer = Arc::new(writer);
     let traces = settings.traces.as_ref().map(|traces| Traces::start(settings, traces)).transpose()?;
+    let errors = settings.sentry.as_ref().map(|sentry| Errors::start(settings, sentry)).transpose();
+    let errors = errors.map_err(InitError::Output)?;
     // The filter above is the log layer's own, so RUST_LOG does not silence the spans.
     let dispatch = logs::subscriber(settings.format, colours, identity, filter, Arc::clone(&writer), traces.as_ref());
-    let telemetry = Telemetry { log_control, log_stats: writer.stats(), traces, writer };
+    let telemetry = Telemetry { log_control, log_stats: writer.stats(), traces, errors, writer };
     Ok((telemetry, dispatch))
 }

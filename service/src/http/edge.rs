@@ -20,6 +20,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use telemetry::context::RequestContext;
+use telemetry::errors::{Errors, SafeHeaders};
 use telemetry::logs::{HttpRequestEvent, Outcome};
 use telemetry::metrics::{MethodLabel, Metrics, Rejection, RouteIndex, UpDownGuard};
 use telemetry::trace_context::TraceContext;
@@ -62,6 +63,9 @@ fn client_address(headers: &HeaderMap, peer: IpAddr, hops: usize) -> IpAddr {
 struct Account {
     metrics: Arc<Metrics>,
     traces: Option<Traces>,
+    errors: Option<(Errors, SafeHeaders)>,
+    /// Why it failed, as the log has it.
+    cause: Option<String>,
     context: Arc<RequestContext>,
     method: MethodLabel,
     route: RouteIndex,
@@ -95,6 +99,9 @@ impl Drop for Account {
         Arc::clone(&self.context).sync_scope(|| event.emit());
         if let Some(traces) = &self.traces {
             traces.end(&self.context, &event);
+        }
+        if let Some((errors, headers)) = &self.errors {
+            errors.request_ended(&self.context, &event, self.cause.as_deref(), headers);
         }
     }
 }
@@ -167,6 +174,8 @@ pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, n
         _active: state.metrics.active_requests(),
         metrics: Arc::clone(&state.metrics),
         traces: state.traces.clone(),
+        errors: state.errors.clone().map(|errors| (errors, SafeHeaders::of(headers))),
+        cause: None,
         context: Arc::clone(&context),
     };
     if let Some(traces) = &state.traces {
@@ -179,6 +188,7 @@ pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, n
     account.status = response.status().as_u16();
     account.outcome = response.extensions().get::<Ended>().map_or(Outcome::Answered, |ended| ended.0);
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
+        account.cause = account.errors.as_ref().map(|_| cause.clone());
         let cause = cause.as_str();
         Arc::clone(&context).sync_scope(|| {
             if account.status == 500 {

@@ -39,7 +39,7 @@ async fn stop(process: &mut Process) -> Duration {
 }
 
 /// The value of a metric without labels or with exactly these.
-async fn metric(process: &Process, series: &str) -> f64 {
+pub async fn metric(process: &Process, series: &str) -> f64 {
     let text = process.admin().await.get("/metrics").await.expect(200).text;
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
     value.unwrap_or_else(|| panic!("no {series} in\n{text}"))

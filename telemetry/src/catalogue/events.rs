@@ -58,5 +58,14 @@ pub const DELIVERY_FAILED: LogEvent = LogEvent {
     help: "Spans or errors could not be delivered: how often since the last such line, and how many were lost since the start.",
 };
 
+/// Written by the panic hook.
+pub const PANIC: LogEvent = LogEvent {
+    name: "panic",
+    levels: &["ERROR"],
+    fields: &["location", "panic", "thread"],
+    optional: &[],
+    help: "Code panicked; the message is redacted. Within a request the line has its ids.",
+};
+
 /// Every log event.
-pub const LOG_EVENTS: &[&LogEvent] = &[&HTTP_REQUEST, &LOG_LINES_DROPPED, &DELIVERY_FAILED];
+pub const LOG_EVENTS: &[&LogEvent] = &[&HTTP_REQUEST, &LOG_LINES_DROPPED, &DELIVERY_FAILED, &PANIC];

@@ -1,8 +1,8 @@
 //! Every metric. A new one starts here: its doc comment becomes the HELP line, `METRICS` follows by itself.
 
 use super::{
-    AuthResult, ConnectionState, DbErrorType, DropReason, Label, METHODS, Metric, Rejection, STATUS_LABELS, Signal,
-    Values,
+    AuthResult, ConnectionState, DbErrorType, DropReason, Label, METHODS, Metric, Rejection, STATUS_LABELS,
+    SentryResult, Signal, Values,
 };
 
 /// Bounds of the request histogram in seconds: the buckets of OpenTelemetry's convention plus 0.2, the objective;
@@ -113,6 +113,10 @@ metrics! {
     BUILD_INFO = Metric::gauge("build_info", "1", BUILD_LABELS);
     /// Panics caught while serving a request.
     PANICS = Metric::counter("panics_total", "{panic}", &[]);
+
+    /// Events for Sentry, one for each failure, by what became of them.
+    SENTRY_EVENTS = Metric::counter(
+        "sentry_events_total", "{event}", &[closed("result", SentryResult::LABELS)]);
 
     /// Telemetry thrown away, by signal and reason.
     TELEMETRY_DROPPED = Metric::counter("telemetry_dropped_total", "{item}", DROP_LABELS);

@@ -104,6 +104,20 @@ closed_set! {
 }
 
 closed_set! {
+    /// What became of an event for Sentry.
+    SentryResult {
+        /// Sentry took it.
+        Sent = "sent",
+        /// Sentry refused it, or could not be reached.
+        Failed = "failed",
+        /// Sentry has asked for a pause.
+        RateLimited = "rate_limited",
+        /// There was no room in the queue, or the process ended.
+        Dropped = "dropped",
+    }
+}
+
+closed_set! {
     /// What is told to the outside.
     Signal {
         /// Log lines on standard output.

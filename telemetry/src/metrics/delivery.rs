@@ -6,7 +6,7 @@ use ::metrics::{Counter, Gauge};
 
 use super::registry::Registry;
 use crate::{
-    catalogue::{self, DropReason, Signal},
+    catalogue::{self, DropReason, SentryResult, Signal},
     delivery::DeliveryStats,
     logs::LogStats,
 };
@@ -21,7 +21,9 @@ pub(super) struct DeliveryMetrics {
     span_queue: Gauge,
     /// In the order of the label's values.
     last_success: Vec<Gauge>,
+    sentry: Vec<Counter>,
     traces: OnceLock<Arc<DeliveryStats>>,
+    errors: OnceLock<Arc<DeliveryStats>>,
 }
 
 impl DeliveryMetrics {
@@ -35,12 +37,18 @@ impl DeliveryMetrics {
             spans_exported: registry.counter(&catalogue::TELEMETRY_SPANS_EXPORTED, &[]),
             span_queue: registry.gauge(&catalogue::TELEMETRY_SPAN_QUEUE, &[]),
             last_success: vec![last_success(Signal::Trace), last_success(Signal::Error)],
+            sentry: registry.counters(&catalogue::SENTRY_EVENTS, &[], SentryResult::LABELS),
             traces: OnceLock::new(),
+            errors: OnceLock::new(),
         }
     }
 
     pub(super) fn attach_traces(&self, stats: Arc<DeliveryStats>) {
         let _ = self.traces.set(stats);
+    }
+
+    pub(super) fn attach_errors(&self, stats: Arc<DeliveryStats>) {
+        let _ = self.errors.set(stats);
     }
 
     pub(super) fn refresh(&self, logs: Option<&LogStats>) {
@@ -53,6 +61,22 @@ impl DeliveryMetrics {
             self.spans_exported.absolute(traces.delivered());
             self.span_queue.set(traces.waiting() as f64);
             self.last_success[0].set(traces.last_success_seconds() as f64);
+        }
+        if let Some(errors) = self.errors.get() {
+            self.refresh_errors(errors);
+        }
+    }
+
+    fn refresh_errors(&self, errors: &DeliveryStats) {
+        self.refresh_dropped(Signal::Error, |reason| errors.dropped(reason));
+        self.last_success[1].set(errors.last_success_seconds() as f64);
+        for (counter, result) in self.sentry.iter().zip(SentryResult::ALL) {
+            counter.absolute(match result {
+                SentryResult::Sent => errors.delivered(),
+                SentryResult::Failed => errors.dropped(DropReason::ExportFailed),
+                SentryResult::RateLimited => errors.dropped(DropReason::RateLimited),
+                SentryResult::Dropped => errors.dropped(DropReason::QueueFull) + errors.dropped(DropReason::Shutdown),
+            });
         }
     }
 

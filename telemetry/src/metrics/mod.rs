@@ -27,6 +27,7 @@ pub use self::{
 pub use crate::catalogue::{AuthResult, DbErrorType, Rejection};
 use crate::{
     catalogue::{self, ConnectionState, METRICS},
+    errors::Errors,
     logs::LogStats,
     traces::Traces,
 };
@@ -154,6 +155,11 @@ impl Metrics {
     /// Lets `render` export the counts of the spans; the first call counts.
     pub fn attach_traces(&self, traces: &Traces) {
         self.deliveries.attach_traces(Arc::clone(traces.stats()));
+    }
+
+    /// Lets `render` export the counts of the events for Sentry; the first call counts.
+    pub fn attach_errors(&self, errors: &Errors) {
+        self.deliveries.attach_errors(Arc::clone(errors.stats()));
     }
 
     /// The Prometheus text exposition, version 0.0.4 (the exporter knows neither OpenMetrics nor exemplars), with

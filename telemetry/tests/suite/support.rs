@@ -35,6 +35,7 @@ pub(crate) fn settings(filter: &str) -> Settings {
         format: LogFormat::Json,
         filter: filter.to_owned(),
         traces: None,
+        sentry: None,
     }
 }
 

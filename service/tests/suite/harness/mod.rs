@@ -1,6 +1,7 @@
 //! What the tests stand on: real databases, the service in this process or as a process of its own, a client, a proxy.
 
 pub mod app;
+pub mod bugsink;
 mod checks;
 pub mod client;
 pub mod collector;
@@ -8,6 +9,7 @@ pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod reply;
+pub mod sentry;
 pub mod sqlite;
 mod supervisor;
 
