@@ -23,6 +23,7 @@ use telemetry::context::RequestContext;
 use telemetry::errors::{Errors, SafeHeaders};
 use telemetry::logs::{HttpRequestEvent, Outcome};
 use telemetry::metrics::{MethodLabel, Metrics, Rejection, RouteIndex, UpDownGuard};
+use telemetry::redact::redact;
 use telemetry::trace_context::TraceContext;
 use telemetry::traces::Traces;
 
@@ -188,15 +189,16 @@ pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, n
     account.status = response.status().as_u16();
     account.outcome = response.extensions().get::<Ended>().map_or(Outcome::Answered, |ended| ended.0);
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
-        account.cause = account.errors.as_ref().map(|_| cause.clone());
-        let cause = cause.as_str();
+        // A database's error may quote what a user sent.
+        let cause = redact(cause);
         Arc::clone(&context).sync_scope(|| {
             if account.status == 500 {
-                tracing::error!(event = "request_failed", cause, "a request failed");
+                tracing::error!(event = "request_failed", cause = cause.as_str(), "a request failed");
             } else {
-                tracing::warn!(event = "request_refused", cause, "a request could not be served now");
+                tracing::warn!(event = "request_refused", cause = cause.as_str(), "a request could not be served now");
             }
         });
+        account.cause = Some(cause);
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&context.request_id) {

@@ -5,3 +5,4 @@ mod log_writer;
 mod metrics;
 mod support;
 mod trace_context;
+mod traces;
