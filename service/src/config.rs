@@ -4,11 +4,14 @@
 
 mod args;
 mod parse;
+mod traces;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use telemetry::errors::SentrySettings;
 use telemetry::logs::LogFormat;
+use telemetry::traces::TraceSettings;
 
 pub use args::{Args, Command, Ended};
 pub use parse::ConfigError;
@@ -26,6 +29,10 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What it tells of itself.
     pub logs: LogConfig,
+    /// `OTEL_…`: where its traces go, if anywhere.
+    pub traces: Option<TraceSettings>,
+    /// `SENTRY_DSN`: where its failures go, if anywhere.
+    pub sentry: Option<SentrySettings>,
 }
 
 /// The two listeners.
@@ -148,6 +155,8 @@ impl Config {
             },
             limits: LimitsConfig::default(),
             logs: LogConfig { format: LogFormat::Json, filter: "info".into(), environment: "test".into() },
+            traces: None,
+            sentry: None,
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use service::app::App;
@@ -69,6 +68,8 @@ fn start_telemetry(config: &Config) -> Result<Telemetry, InitError> {
         environment: config.logs.environment.clone(),
         format: config.logs.format,
         filter: config.logs.filter.clone(),
+        traces: config.traces.clone(),
+        sentry: config.sentry.clone(),
     })
 }
 
@@ -107,19 +108,19 @@ fn migrate(args: &Args, action: migrate::Command) -> ExitCode {
 
 async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     raise_descriptor_limit();
-    let logs = (telemetry.log_control.clone(), Arc::clone(&telemetry.log_stats));
-    let running = App::build_with_logs(config, Clock::system(), Some(logs)).await?.start();
+    let running = App::build_with_telemetry(config, Clock::system(), Some(telemetry.handles())).await?.start();
     let (api, admin) = (format!("http://{}", running.api), format!("http://{}", running.admin));
     let (docs, metrics) = (format!("{api}/docs"), format!("{admin}/metrics"));
+    let to = telemetry.destinations();
     tracing::info!(
         event = "started",
         api,
         docs,
         admin,
         metrics,
-        logs = "stdout",
-        traces = "off",
-        errors = "off",
+        logs = to.logs,
+        traces = to.traces,
+        errors = to.errors,
         "serving the API on {api}, its docs on {docs}, metrics on {metrics}"
     );
     stop_signal().await?;

@@ -11,8 +11,10 @@ pub enum InitError {
     Filter(FilterError),
     /// The process has logging already.
     AlreadyStarted,
-    /// Standard output could not be opened, or the writer's thread not be started.
+    /// Standard output could not be opened, or a thread not be started.
     Output(io::Error),
+    /// The exporter of traces could not be set up.
+    Traces(String),
 }
 
 impl InitError {
@@ -20,6 +22,7 @@ impl InitError {
     pub const fn variable(&self) -> Option<&'static str> {
         match self {
             Self::Filter(_) => Some("RUST_LOG"),
+            Self::Traces(_) => Some("OTEL_EXPORTER_OTLP_ENDPOINT"),
             Self::AlreadyStarted | Self::Output(_) => None,
         }
     }
@@ -30,7 +33,10 @@ impl fmt::Display for InitError {
         match self {
             Self::Filter(error) => write!(formatter, "RUST_LOG: {error}"),
             Self::AlreadyStarted => formatter.write_str("logging was started a second time"),
-            Self::Output(error) => write!(formatter, "the log output could not be opened: {error}"),
+            Self::Output(error) => {
+                write!(formatter, "the log output could not be opened, or a thread not be started: {error}")
+            }
+            Self::Traces(error) => write!(formatter, "the exporter of traces could not be set up: {error}"),
         }
     }
 }

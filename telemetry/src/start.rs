@@ -5,14 +5,18 @@ use std::{
     io::{IsTerminal, Write, stdout},
     os::fd::AsFd,
     sync::Arc,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tracing::Dispatch;
 
 use crate::{
     error::InitError,
+    errors::{Errors, SentrySettings},
     logs::{self, LogControl, LogFormat, LogStats, LogWriter},
+    panics,
+    traces::{TraceSettings, Traces},
 };
 
 /// How long a dropped [`Telemetry`] waits for its lines: a process that ends on an error still says why.
@@ -31,6 +35,23 @@ pub struct Settings {
     pub format: LogFormat,
     /// `RUST_LOG`: a level, or levels by target, as in `info,service=debug`.
     pub filter: String,
+    /// Traces over OTLP; none without a collector.
+    pub traces: Option<TraceSettings>,
+    /// Failures to Sentry; none without a DSN.
+    pub sentry: Option<SentrySettings>,
+}
+
+/// What an app needs of the running telemetry. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handles {
+    /// Reads and changes the level while the process runs.
+    pub log_control: LogControl,
+    /// What the log writer has done so far; give it to `Metrics::attach_logs`.
+    pub log_stats: Arc<LogStats>,
+    /// Spans, where they go anywhere.
+    pub traces: Option<Traces>,
+    /// Failures, where they go anywhere.
+    pub errors: Option<Errors>,
 }
 
 /// The running telemetry of a process. Dropping it delivers what is left, within a second.
@@ -40,7 +61,22 @@ pub struct Telemetry {
     pub log_control: LogControl,
     /// What the log writer has done so far; give it to `Metrics::attach_logs`.
     pub log_stats: Arc<LogStats>,
+    /// Spans, where they go anywhere.
+    pub traces: Option<Traces>,
+    /// Failures, where they go anywhere.
+    pub errors: Option<Errors>,
     writer: Arc<LogWriter>,
+}
+
+/// Which signal goes where, each in a few words for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destinations {
+    /// Log lines.
+    pub logs: String,
+    /// Spans; `off` without a collector.
+    pub traces: String,
+    /// Failures; `off` without a DSN.
+    pub errors: String,
 }
 
 /// What became of the telemetry at the end.
@@ -54,15 +90,51 @@ pub struct ShutdownReport {
     pub log_lines_dropped: u64,
     /// Log lines still queued when the time was over; lost if the process ends now.
     pub log_lines_left: u64,
+    /// Spans that were given up because the time was over.
+    pub spans_lost: u64,
+    /// Events for Sentry that were given up because the time was over.
+    pub errors_lost: u64,
 }
 
 impl Telemetry {
-    /// Waits until every line produced before this call is written, at most `deadline`. Blocks its thread; lines
-    /// produced afterwards are still taken.
+    /// What an app needs of it.
+    pub fn handles(&self) -> Handles {
+        Handles {
+            log_control: self.log_control.clone(),
+            log_stats: Arc::clone(&self.log_stats),
+            traces: self.traces.clone(),
+            errors: self.errors.clone(),
+        }
+    }
+
+    /// Which signal goes where.
+    pub fn destinations(&self) -> Destinations {
+        let off = || "off".to_owned();
+        Destinations {
+            logs: "stdout".to_owned(),
+            traces: self.traces.as_ref().map_or_else(off, ToString::to_string),
+            errors: self.errors.as_ref().map_or_else(off, ToString::to_string),
+        }
+    }
+
+    /// Delivers what was produced before this call, for at most `deadline`. Blocks its thread; lines produced afterwards
+    /// are still taken, spans are not. What delivers over the network has four fifths of the time, so that the lines which
+    /// tell of its failure are written within the rest.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let complete = self.writer.flush(deadline);
+        let end = Instant::now() + deadline;
+        let for_network = deadline / 5 * 4;
+        let (spans_lost, errors_lost) = thread::scope(|scope| {
+            // Side by side: one that hangs must not take the other's time.
+            let traces = self.traces.as_ref();
+            let traces = scope.spawn(move || traces.map_or(0, |traces| traces.shutdown(for_network)));
+            let errors_lost = self.errors.as_ref().map_or(0, |errors| errors.shutdown(for_network));
+            (traces.join().unwrap_or_default(), errors_lost)
+        });
+        let written = self.writer.flush(end.saturating_duration_since(Instant::now()));
         ShutdownReport {
-            complete,
+            complete: written && spans_lost + errors_lost == 0,
+            spans_lost,
+            errors_lost,
             log_lines_written: self.log_stats.written(),
             log_lines_dropped: self.log_stats.dropped_total(),
             log_lines_left: self.log_stats.waiting(),
@@ -76,7 +148,7 @@ impl Drop for Telemetry {
     }
 }
 
-/// Starts logging to standard output, for the whole process, its panics among it.
+/// Starts logging to standard output, for the whole process, and takes over its panic hook.
 ///
 /// # Errors
 ///
@@ -88,7 +160,7 @@ pub fn init(settings: Settings) -> Result<Telemetry, InitError> {
     let colours = stdout().is_terminal();
     let (telemetry, dispatch) = start(&settings, Box::new(File::from(output)), colours)?;
     tracing::dispatcher::set_global_default(dispatch).map_err(|_| InitError::AlreadyStarted)?;
-    logs::log_panics();
+    panics::install(telemetry.errors.clone());
     Ok(telemetry)
 }
 
@@ -112,9 +184,11 @@ fn start(
     let writer =
         LogWriter::start(output, logs::summary(settings.format, identity.clone())).map_err(InitError::Output)?;
     let writer = Arc::new(writer);
-    // Layers for OpenTelemetry and Sentry join the subscriber here. The filter above is the log layer's own, so
-    // RUST_LOG will not silence them.
-    let dispatch = logs::subscriber(settings.format, colours, identity, filter, Arc::clone(&writer));
-    let telemetry = Telemetry { log_control, log_stats: writer.stats(), writer };
+    let traces = settings.traces.as_ref().map(|traces| Traces::start(settings, traces)).transpose()?;
+    let errors = settings.sentry.as_ref().map(|sentry| Errors::start(settings, sentry)).transpose();
+    let errors = errors.map_err(InitError::Output)?;
+    // The filter above is the log layer's own, so RUST_LOG does not silence the spans.
+    let dispatch = logs::subscriber(settings.format, colours, identity, filter, Arc::clone(&writer), traces.as_ref());
+    let telemetry = Telemetry { log_control, log_stats: writer.stats(), traces, errors, writer };
     Ok((telemetry, dispatch))
 }

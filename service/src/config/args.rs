@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::ConfigError;
+use super::traces::TraceArgs;
 use crate::store::migrate;
 
 /// The Task API. Without a command it serves until SIGTERM or Ctrl-C.
@@ -72,6 +73,11 @@ pub struct Args {
     /// Name of this environment in logs
     #[arg(long, env = "DEPLOYMENT_ENVIRONMENT", default_value = "development", global = true)]
     pub deployment_environment: String,
+    /// DSN of the Sentry project that 5xx and panics are told to [default: none]
+    #[arg(long, env = "SENTRY_DSN", hide_env_values = true, global = true)]
+    pub sentry_dsn: Option<String>,
+    #[command(flatten)]
+    pub(super) traces: TraceArgs,
     #[command(flatten)]
     pub(super) later: Later,
 }
@@ -134,10 +140,6 @@ pub(super) struct Later {
     pub(super) cloudwatch_log_stream: Option<String>,
     #[arg(long, env = "CLOUDWATCH_METRICS_NAMESPACE", hide = true, global = true)]
     pub(super) cloudwatch_metrics_namespace: Option<String>,
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide = true, global = true)]
-    pub(super) otel_exporter_otlp_endpoint: Option<String>,
-    #[arg(long, env = "SENTRY_DSN", hide = true, hide_env_values = true, global = true)]
-    pub(super) sentry_dsn: Option<String>,
 }
 
 /// What `task-api` does beside serving.

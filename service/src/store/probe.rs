@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use diesel_async::AsyncConnection;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolableConnection};
 use telemetry::context::RequestContext;
 use telemetry::metrics::{DbErrorType, Metrics, Rejection};
+use telemetry::traces::DatabaseSpan;
 
 use super::{Db, Operation, StoreError};
 
@@ -17,12 +18,16 @@ pub(super) struct Probe<'a> {
     metrics: &'a Arc<Metrics>,
     operation: Operation,
     started: Instant,
+    /// None within a request that is not recorded.
+    span: DatabaseSpan,
     finished: bool,
 }
 
 impl<'a> Probe<'a> {
-    pub(super) fn start(metrics: &'a Arc<Metrics>, operation: Operation) -> Self {
-        Probe { metrics, operation, started: Instant::now(), finished: false }
+    /// `wait` is how long the connection took to come free.
+    pub(super) fn start(db: &'a Db, operation: Operation, wait: Duration) -> Self {
+        let span = DatabaseSpan::begin(operation.name(), db.system(), wait);
+        Probe { metrics: &db.metrics, operation, started: Instant::now(), span, finished: false }
     }
 
     pub(super) fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -34,6 +39,9 @@ impl<'a> Probe<'a> {
         self.finished = true;
         let elapsed = self.started.elapsed();
         self.metrics.db_operation(self.operation as usize, error, elapsed);
+        if let Some(error) = error {
+            self.span.failed(error.as_str());
+        }
         RequestContext::with_current(|context| context.add_database(elapsed));
     }
 }
@@ -56,8 +64,13 @@ impl Drop for Pending<'_> {
 }
 
 impl Db {
-    /// A connection from the pool, its wait measured and bounded by the pool's own limit.
-    pub(super) async fn lease<'p, C>(&self, pool: &'p Pool<C>) -> Result<PooledConnection<'p, C>, StoreError>
+    /// A connection from the pool, its wait measured and bounded by the pool's own limit, and the probe of the operation
+    /// that it is for.
+    pub(super) async fn lease<'p, C>(
+        &self,
+        pool: &'p Pool<C>,
+        operation: Operation,
+    ) -> Result<(PooledConnection<'p, C>, Probe<'_>), StoreError>
     where
         C: AsyncConnection + PoolableConnection + Send + 'static,
         AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C>,
@@ -69,11 +82,19 @@ impl Db {
         let started = Instant::now();
         let lease = pool.get().await;
         drop(pending);
-        self.metrics.db_wait(started.elapsed());
+        let wait = started.elapsed();
+        self.metrics.db_wait(wait);
         // The service's own upkeep waits here too; only a request is refused.
         if matches!(lease, Err(bb8::RunError::TimedOut)) && RequestContext::with_current(|_| ()).is_some() {
             self.metrics.rejected(Rejection::DatabaseBusy);
         }
-        lease.map_err(StoreError::from)
+        match lease {
+            Ok(lease) => Ok((lease, Probe::start(self, operation, wait))),
+            Err(error) => {
+                let error = StoreError::from(error);
+                DatabaseSpan::begin(operation.name(), self.system(), wait).failed(error.kind().as_str());
+                Err(error)
+            }
+        }
     }
 }

@@ -50,6 +50,24 @@ pub const LOG_LINES_DROPPED: LogEvent = LogEvent {
     help: "Log lines were lost between two moments because the output was too slow or failed.",
 };
 
+/// Written at most once a minute for each signal.
+pub const DELIVERY_FAILED: LogEvent = LogEvent {
+    name: "telemetry_delivery_failed",
+    levels: &["WARN"],
+    fields: &["signal", "failures", "dropped", "error"],
+    optional: &[],
+    help: "Spans or errors could not be delivered: how often since the last such line, and how many were lost since the start.",
+};
+
+/// Written by the panic hook.
+pub const PANICKED: LogEvent = LogEvent {
+    name: "panicked",
+    levels: &["ERROR"],
+    fields: &["location", "panic", "thread"],
+    optional: &[],
+    help: "Code panicked; the message is redacted. Within a request the line has its ids.",
+};
+
 const INFO: &[&str] = &["INFO"];
 const WARN: &[&str] = &["WARN"];
 const ERROR: &[&str] = &["ERROR"];
@@ -67,7 +85,8 @@ const fn event(
 pub const LOG_EVENTS: &[&LogEvent] = &[
     &HTTP_REQUEST,
     &LOG_LINES_DROPPED,
-    &event("panicked", ERROR, &["location"], "A panic, by its place in the source; its text may quote anything."),
+    &DELIVERY_FAILED,
+    &PANICKED,
     &event("request_failed", ERROR, &["cause"], "Why a request was answered with 500."),
     &event("request_refused", WARN, &["cause"], "Why a request could not be served now."),
     &event("refresh_token_reused", WARN, &["session_id"], "An old refresh token came again: its session was ended."),

@@ -94,6 +94,38 @@ closed_set! {
         QueueFull = "queue_full",
         /// The output answered with an error.
         WriteFailed = "write_failed",
+        /// The other side refused it, or could not be reached.
+        ExportFailed = "export_failed",
+        /// The other side has asked for a pause.
+        RateLimited = "rate_limited",
+        /// The process ended first.
+        Shutdown = "shutdown",
+    }
+}
+
+closed_set! {
+    /// What became of an event for Sentry.
+    SentryResult {
+        /// Sentry took it.
+        Sent = "sent",
+        /// Sentry refused it, or could not be reached.
+        Failed = "failed",
+        /// Sentry has asked for a pause.
+        RateLimited = "rate_limited",
+        /// There was no room in the queue, or the process ended.
+        Dropped = "dropped",
+    }
+}
+
+closed_set! {
+    /// What is told to the outside.
+    Signal {
+        /// Log lines on standard output.
+        Log = "log",
+        /// Spans over OTLP.
+        Trace = "trace",
+        /// Failures to Sentry.
+        Error = "error",
     }
 }
 

@@ -8,7 +8,6 @@ mod escape;
 mod http_request;
 mod json;
 mod output;
-mod panics;
 mod pretty;
 mod stats;
 mod timestamp;
@@ -22,15 +21,17 @@ use tracing_subscriber::{Layer, Registry, layer::SubscriberExt};
 pub use self::{
     control::{FilterError, LogControl},
     http_request::{HttpRequestEvent, Outcome, PATH_CHARACTERS_MAX},
-    panics::log_panics,
     stats::LogStats,
     writer::{LOG_BUFFER_BYTES_MAX, LOG_BUFFER_ERROR_RESERVE},
 };
 pub(crate) use self::{
     control::{LogFilter, filter},
+    http_request::cut_path,
     json::Identity,
     writer::LogWriter,
 };
+
+use crate::traces::Traces;
 
 use self::{json::JsonLayer, writer::Summary};
 
@@ -50,12 +51,17 @@ pub(crate) fn subscriber(
     identity: Identity,
     filter: LogFilter,
     writer: Arc<LogWriter>,
+    traces: Option<&Traces>,
 ) -> Dispatch {
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Json => JsonLayer::new(identity, writer).with_filter(filter).boxed(),
         LogFormat::Pretty => pretty::layer(writer, colours).with_filter(filter).boxed(),
     };
-    Dispatch::new(tracing_subscriber::registry().with(layer))
+    let registry = tracing_subscriber::registry().with(layer);
+    match traces {
+        Some(traces) => Dispatch::new(registry.with(traces.layer())),
+        None => Dispatch::new(registry),
+    }
 }
 
 /// How the writer words the line about lines it lost.

@@ -34,6 +34,8 @@ pub(crate) fn settings(filter: &str) -> Settings {
         environment: "te\"st".to_owned(),
         format: LogFormat::Json,
         filter: filter.to_owned(),
+        traces: None,
+        sentry: None,
     }
 }
 

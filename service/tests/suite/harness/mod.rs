@@ -1,8 +1,10 @@
 //! What the tests stand on: real databases, the service in this process or as a process of its own, a client, a proxy.
 
 pub mod app;
+pub mod bugsink;
 mod checks;
 pub mod client;
+pub mod collector;
 pub mod ground;
 pub mod postgres;
 pub mod process;
@@ -10,6 +12,7 @@ pub mod proxy;
 pub mod raw;
 pub mod reply;
 pub mod scrape;
+pub mod sentry;
 pub mod sqlite;
 mod supervisor;
 
