@@ -3,14 +3,16 @@
 //! A bad value is a [`ConfigError`] that names the variable, what it got and what it takes; the binary ends with exit code 64.
 
 mod args;
+mod cloudwatch;
 mod parse;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use telemetry::CloudWatchSettings;
 use telemetry::logs::LogFormat;
 
-pub use args::{Args, Command};
+pub use args::{Args, CloudWatchArgs, Command};
 pub use parse::ConfigError;
 
 /// Everything the service is told from outside.
@@ -106,6 +108,8 @@ pub struct LogConfig {
     pub filter: String,
     /// `DEPLOYMENT_ENVIRONMENT`.
     pub environment: String,
+    /// `CLOUDWATCH_*`.
+    pub cloudwatch: Option<CloudWatchSettings>,
 }
 
 /// A value that is never printed.
@@ -147,7 +151,12 @@ impl Config {
                 argon2: Argon2Config { memory_kib: 64, passes: 1 },
             },
             limits: LimitsConfig::default(),
-            logs: LogConfig { format: LogFormat::Json, filter: "info".into(), environment: "test".into() },
+            logs: LogConfig {
+                format: LogFormat::Json,
+                filter: "info".into(),
+                environment: "test".into(),
+                cloudwatch: None,
+            },
         }
     }
 }

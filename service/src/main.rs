@@ -15,8 +15,9 @@ use telemetry::Telemetry;
 
 /// `EX_USAGE` of BSD's sysexits: the command line or the configuration is wrong.
 const USAGE: u8 = 64;
-/// How long log lines may take to leave at the end.
-const FLUSH_MAX: Duration = Duration::from_secs(2);
+/// How long log lines may take to leave at the end: with the grace of 25 s for requests, within the 30 s after which ECS
+/// kills.
+const FLUSH_MAX: Duration = Duration::from_secs(4);
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -63,9 +64,10 @@ fn start_telemetry(config: &Config) -> Result<Telemetry, ConfigError> {
         environment: config.logs.environment.clone(),
         format: config.logs.format,
         filter: config.logs.filter.clone(),
+        cloudwatch: config.logs.cloudwatch.clone(),
     };
     telemetry::init(settings).map_err(|error| {
-        let got = format!("{:?}", config.logs.filter);
+        let got = format!("{:?}", error.got().unwrap_or_default());
         ConfigError::new(error.variable().unwrap_or("LOG_FORMAT"), got, error.to_string())
     })
 }
@@ -102,9 +104,11 @@ fn migrate(args: &Args, action: migrate::Command) -> ExitCode {
 async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let logs = (telemetry.log_control.clone(), Arc::clone(&telemetry.log_stats));
-    let running = App::build_with_logs(config, Clock::system(), Some(logs)).await?.start();
+    let app = App::build_with_logs(config, Clock::system(), Some(logs)).await?;
+    telemetry.attach(&app.state().metrics);
+    let running = app.start();
     let (api, admin) = (format!("http://{}", running.api), format!("http://{}", running.admin));
-    let signals = "logs to stdout, metrics to whoever scrapes, traces and errors nowhere";
+    let signals = telemetry.destinations();
     tracing::info!(
         event = "started",
         api,

@@ -1,6 +1,6 @@
 //! Why telemetry could not start.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, path::PathBuf};
 
 use crate::logs::FilterError;
 
@@ -13,6 +13,15 @@ pub enum InitError {
     AlreadyStarted,
     /// Standard output could not be opened, or the writer's thread not be started.
     Output(io::Error),
+    /// `CLOUDWATCH_SPOOL_DIR` cannot be written to.
+    Spool {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The shipper's thread could not be started.
+    Shipper(io::Error),
 }
 
 impl InitError {
@@ -20,7 +29,17 @@ impl InitError {
     pub const fn variable(&self) -> Option<&'static str> {
         match self {
             Self::Filter(_) => Some("RUST_LOG"),
-            Self::AlreadyStarted | Self::Output(_) => None,
+            Self::Spool { .. } => Some("CLOUDWATCH_SPOOL_DIR"),
+            Self::AlreadyStarted | Self::Output(_) | Self::Shipper(_) => None,
+        }
+    }
+
+    /// What that variable held.
+    pub fn got(&self) -> Option<String> {
+        match self {
+            Self::Filter(error) => Some(error.got().to_owned()),
+            Self::Spool { directory, .. } => Some(directory.display().to_string()),
+            Self::AlreadyStarted | Self::Output(_) | Self::Shipper(_) => None,
         }
     }
 }
@@ -31,6 +50,10 @@ impl fmt::Display for InitError {
             Self::Filter(error) => write!(formatter, "RUST_LOG: {error}"),
             Self::AlreadyStarted => formatter.write_str("logging was started a second time"),
             Self::Output(error) => write!(formatter, "the log output could not be opened: {error}"),
+            Self::Spool { error, .. } => {
+                write!(formatter, "a directory of this process's own that it can write to: {error}")
+            }
+            Self::Shipper(error) => write!(formatter, "the log shipper could not be started: {error}"),
         }
     }
 }

@@ -5,15 +5,22 @@ use std::{
     io::{IsTerminal, Write, stdout},
     os::fd::AsFd,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tracing::Dispatch;
+use tracing::{Dispatch, Level};
 
 use crate::{
+    catalogue::LOG_SHIPPER_STOPPED,
+    cloudwatch::{CloudWatchSettings, Shipper, ShipperCounts},
     error::InitError,
-    logs::{self, LogControl, LogFormat, LogStats, LogWriter},
+    logs::{self, Field, LogControl, LogFormat, LogStats, LogWriter, OwnLines},
+    metrics::Metrics,
 };
+
+/// The part of the deadline that is kept for standard output: a CloudWatch that does not answer must not cost the line
+/// that says so.
+const WRITE_RESERVE: Duration = Duration::from_millis(500);
 
 /// How long a dropped [`Telemetry`] waits for its lines: a process that ends on an error still says why.
 const DROP_DEADLINE: Duration = Duration::from_secs(1);
@@ -31,6 +38,8 @@ pub struct Settings {
     pub format: LogFormat,
     /// `RUST_LOG`: a level, or levels by target, as in `info,service=debug`.
     pub filter: String,
+    /// `CLOUDWATCH_*`: ship the lines to CloudWatch Logs as well.
+    pub cloudwatch: Option<CloudWatchSettings>,
 }
 
 /// The running telemetry of a process. Dropping it delivers what is left, within a second.
@@ -41,6 +50,8 @@ pub struct Telemetry {
     /// What the log writer has done so far; give it to `Metrics::attach_logs`.
     pub log_stats: Arc<LogStats>,
     writer: Arc<LogWriter>,
+    shipper: Option<Shipper>,
+    own_lines: OwnLines,
 }
 
 /// What became of the telemetry at the end.
@@ -54,24 +65,74 @@ pub struct ShutdownReport {
     pub log_lines_dropped: u64,
     /// Log lines still queued when the time was over; lost if the process ends now.
     pub log_lines_left: u64,
+    /// What the CloudWatch shipper has done with its lines, if there is one. What is still `queued` is lost if the
+    /// process ends now; what is `spooled` is sent after the next start.
+    pub shipper: Option<ShipperCounts>,
 }
 
 impl Telemetry {
-    /// Waits until every line produced before this call is written, at most `deadline`. Blocks its thread; lines
-    /// produced afterwards are still taken.
+    /// Lets `metrics` export what becomes of the telemetry, and ships `metrics` to CloudWatch if that is asked for.
+    pub fn attach(&self, metrics: &Arc<Metrics>) {
+        metrics.attach_logs(Arc::clone(&self.log_stats));
+        if let Some(shipper) = &self.shipper {
+            metrics.attach_shipper(shipper.stats());
+            shipper.attach(metrics);
+        }
+    }
+
+    /// The shipper to CloudWatch Logs, if there is one.
+    pub fn shipper(&self) -> Option<&Shipper> {
+        self.shipper.as_ref()
+    }
+
+    /// Which signal goes where, for the start-up line.
+    pub fn destinations(&self) -> String {
+        let logs = self.shipper.as_ref().map(|shipper| format!(" and {}", shipper.destination()));
+        let namespace = self.shipper.as_ref().and_then(Shipper::metrics_namespace);
+        let metrics = namespace.map(|namespace| format!(" and CloudWatch (namespace {namespace})"));
+        format!(
+            "logs to stdout{}, metrics to whoever scrapes{}, traces and errors nowhere",
+            logs.unwrap_or_default(),
+            metrics.unwrap_or_default()
+        )
+    }
+
+    /// Waits until every line produced before this call is written and delivered, at most `deadline` in all. Blocks its
+    /// thread; lines produced afterwards are still taken. The last line says what became of the shipped ones.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        let complete = self.writer.flush(deadline);
+        let end = Instant::now() + deadline;
+        let shipped = self.shipper.as_ref().is_none_or(|shipper| shipper.flush(deadline.saturating_sub(WRITE_RESERVE)));
+        let shipper = self.shipper.as_ref().map(Shipper::counts);
+        if let Some(counts) = &shipper {
+            self.tell_last(counts);
+        }
+        let written = self.writer.flush(end.saturating_duration_since(Instant::now()));
         ShutdownReport {
-            complete,
+            complete: written && shipped,
+            shipper,
             log_lines_written: self.log_stats.written(),
             log_lines_dropped: self.log_stats.dropped_total(),
             log_lines_left: self.log_stats.waiting(),
         }
     }
+
+    fn tell_last(&self, counts: &ShipperCounts) {
+        let lost = counts.queued + counts.dropped_total() + counts.rejected_total();
+        let fields = [
+            ("sent", Field::Number(counts.delivered)),
+            ("spooled", Field::Number(counts.spooled)),
+            ("lost", Field::Number(lost)),
+        ];
+        let level = if lost > 0 { Level::WARN } else { Level::INFO };
+        self.own_lines.write(level, &LOG_SHIPPER_STOPPED, "the log shipper has done what it could", &fields);
+    }
 }
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
+        if let Some(shipper) = &self.shipper {
+            shipper.flush(DROP_DEADLINE);
+        }
         self.writer.flush(DROP_DEADLINE);
     }
 }
@@ -80,7 +141,8 @@ impl Drop for Telemetry {
 ///
 /// # Errors
 ///
-/// If the filter is not one, if logging was started before, or if the writer cannot start.
+/// If the filter is not one, if logging was started before, if the spool cannot be written to, or if a thread cannot
+/// start.
 pub fn init(settings: Settings) -> Result<Telemetry, InitError> {
     // A descriptor of our own: the standard library's `Stdout` buffers by line, and would hide which lines a full
     // pipe has taken.
@@ -111,9 +173,22 @@ fn start(
     let writer =
         LogWriter::start(output, logs::summary(settings.format, identity.clone())).map_err(InitError::Output)?;
     let writer = Arc::new(writer);
+    let own_lines = OwnLines::new(Arc::clone(&writer), settings.format, identity.clone());
+    let shipper = settings.cloudwatch.as_ref().map(|cloudwatch| {
+        let summary = logs::summary(LogFormat::Json, identity.clone());
+        Shipper::start(cloudwatch, (settings.service, &settings.environment), own_lines.clone(), summary)
+    });
+    let shipper = shipper.transpose()?;
     // Layers for OpenTelemetry and Sentry join the subscriber here. The filter above is the log layer's own, so
     // RUST_LOG will not silence them.
-    let dispatch = logs::subscriber(settings.format, colours, identity, filter, Arc::clone(&writer));
-    let telemetry = Telemetry { log_control, log_stats: writer.stats(), writer };
+    let dispatch = logs::subscriber(
+        settings.format,
+        colours,
+        identity,
+        filter,
+        Arc::clone(&writer),
+        shipper.as_ref().map(Shipper::queue),
+    );
+    let telemetry = Telemetry { log_control, log_stats: writer.stats(), writer, shipper, own_lines };
     Ok((telemetry, dispatch))
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use telemetry::logs::LogFormat;
 
 use super::args::Args;
-use super::{Argon2Config, AuthConfig, Config, DatabaseConfig, LimitsConfig, ListenConfig, LogConfig, Secret};
+use super::{
+    Argon2Config, AuthConfig, Config, DatabaseConfig, LimitsConfig, ListenConfig, LogConfig, Secret, cloudwatch,
+};
 
 /// One setting that cannot be used. Its text is one line: the variable, what it got, what it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +35,7 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+pub(super) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
     variable: &'static str,
     text: &str,
     min: T,
@@ -118,7 +120,7 @@ fn log_format(text: Option<&str>) -> Result<LogFormat, ConfigError> {
 }
 
 /// An empty variable is an unset one: that is how compose files and task definitions leave a setting out.
-fn given(text: Option<String>) -> Option<String> {
+pub(super) fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
@@ -129,9 +131,6 @@ impl Args {
             ("REDIS_URL", later.redis_url.take()),
             ("OIDC_ISSUER", later.oidc_issuer.take()),
             ("OIDC_CLIENT_ID", later.oidc_client_id.take()),
-            ("CLOUDWATCH_LOG_GROUP", later.cloudwatch_log_group.take()),
-            ("CLOUDWATCH_LOG_STREAM", later.cloudwatch_log_stream.take()),
-            ("CLOUDWATCH_METRICS_NAMESPACE", later.cloudwatch_metrics_namespace.take()),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", later.otel_exporter_otlp_endpoint.take()),
             ("SENTRY_DSN", later.sentry_dsn.take()),
         ];
@@ -191,6 +190,7 @@ impl Args {
                 format: log_format(given(self.log_format).as_deref())?,
                 filter: self.rust_log,
                 environment: self.deployment_environment,
+                cloudwatch: cloudwatch::settings(self.cloudwatch)?,
             },
         })
     }

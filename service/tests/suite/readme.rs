@@ -21,7 +21,7 @@ on_both_backends! {
         let output = tokio::task::spawn_blocking(move || {
             Command::new("bash").args(["-euo", "pipefail", "-c", &script]).output()
         });
-        let output = output.await.unwrap().unwrap();
+        let output = output.await.expect("the shell is not cancelled").expect("the shell starts");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(text.matches("\"title\":\"Ship the release\"").count(), 2, "created, then found: {text}");

@@ -24,6 +24,13 @@ pub struct FilterError {
     part: String,
 }
 
+impl FilterError {
+    /// What was given.
+    pub fn got(&self) -> &str {
+        &self.got
+    }
+}
+
 impl fmt::Display for FilterError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -9,6 +9,7 @@ mod histogram;
 mod http;
 mod process;
 mod registry;
+mod shipper;
 mod text;
 mod up_down;
 
@@ -20,16 +21,17 @@ use std::{
 use ::metrics::{Counter, Gauge};
 
 pub use self::{
-    http::{MethodLabel, RouteIndex, RouteLabel},
+    http::{MethodLabel, RouteIndex, RouteLabel, RouteTotals},
     up_down::{UpDown, UpDownGuard},
 };
 pub use crate::catalogue::{AuthResult, DbErrorType, Rejection};
 use crate::{
     catalogue::{self, ConnectionState, DropReason, METRICS},
+    cloudwatch::ShipperStats,
     logs::LogStats,
 };
 
-use self::{histogram::Histogram, http::HttpTable, registry::Registry};
+use self::{histogram::Histogram, http::HttpTable, registry::Registry, shipper::ShipperMetrics};
 
 /// Which build runs.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +84,9 @@ pub struct Metrics {
     log_lines: Counter,
     log_queue_bytes: Gauge,
     log_stats: OnceLock<Arc<LogStats>>,
+    cloudwatch_dropped: Vec<Counter>,
+    shipper: ShipperMetrics,
+    shipper_stats: OnceLock<ShipperStats>,
     series_max: usize,
 }
 
@@ -138,6 +143,9 @@ impl Metrics {
             log_lines: registry.counter(&catalogue::TELEMETRY_LOG_LINES, &[]),
             log_queue_bytes: registry.gauge(&catalogue::TELEMETRY_LOG_QUEUE, &[]),
             log_stats: OnceLock::new(),
+            cloudwatch_dropped: registry.counters(&catalogue::TELEMETRY_DROPPED, &["cloudwatch"], DropReason::LABELS),
+            shipper: ShipperMetrics::new(&registry),
+            shipper_stats: OnceLock::new(),
             series_max,
             http,
             registry,
@@ -149,6 +157,16 @@ impl Metrics {
         let _ = self.log_stats.set(stats);
     }
 
+    /// Lets `render` export the accounts of the CloudWatch shipper; the first call counts.
+    pub fn attach_shipper(&self, stats: ShipperStats) {
+        let _ = self.shipper_stats.set(stats);
+    }
+
+    /// What each route has seen since the start, in the order of their indexes.
+    pub fn route_totals(&self) -> Vec<RouteTotals> {
+        self.http.totals()
+    }
+
     /// The Prometheus text exposition, version 0.0.4 (the exporter knows neither OpenMetrics nor exemplars), with
     /// the process' own figures read at this moment.
     pub fn render(&self) -> String {
@@ -158,6 +176,14 @@ impl Metrics {
             }
             self.log_lines.absolute(stats.produced());
             self.log_queue_bytes.set(stats.queue_bytes() as f64);
+        }
+        if let Some(counts) = self.shipper_stats.get().map(ShipperStats::counts) {
+            self.shipper.update(&counts);
+            let full = counts.dropped(catalogue::ShipperDrop::QueueFull);
+            // What CloudWatch has refused and what the spool has spoilt: the output failed.
+            let failed = counts.rejected_total() + counts.dropped_total() - full;
+            self.cloudwatch_dropped[DropReason::QueueFull as usize].absolute(full);
+            self.cloudwatch_dropped[DropReason::WriteFailed as usize].absolute(failed);
         }
         let mut out = self.registry.render();
         process::render(&mut out);
