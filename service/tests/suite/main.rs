@@ -6,6 +6,7 @@
     reason = "helpers of tests fail the test where they stand; nothing outside this binary sees them"
 )]
 
+mod cloudwatch;
 mod harness;
 mod readme;
 mod workspace;

@@ -1,8 +1,11 @@
 //! What the tests stand on: real databases, the service in this process or as a process of its own, a client, a proxy.
 
 pub mod app;
+pub mod aws_faults;
 mod checks;
 pub mod client;
+pub mod emf;
+pub mod moto;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
