@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io::{IsTerminal, Write, stdout},
     os::fd::AsFd,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -52,6 +55,8 @@ pub struct Telemetry {
     writer: Arc<LogWriter>,
     shipper: Option<Shipper>,
     own_lines: OwnLines,
+    /// Whether `shutdown` has had its time: dropping must not wait for the same dead CloudWatch again.
+    ended: AtomicBool,
 }
 
 /// What became of the telemetry at the end.
@@ -101,6 +106,7 @@ impl Telemetry {
     /// thread; lines produced afterwards are still taken. The last line says what became of the shipped ones.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         let end = Instant::now() + deadline;
+        self.ended.store(true, Relaxed);
         let shipped = self.shipper.as_ref().is_none_or(|shipper| shipper.flush(deadline.saturating_sub(WRITE_RESERVE)));
         let shipper = self.shipper.as_ref().map(Shipper::counts);
         if let Some(counts) = &shipper {
@@ -130,7 +136,7 @@ impl Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(shipper) = &self.shipper {
+        if let Some(shipper) = self.shipper.as_ref().filter(|_| !self.ended.load(Relaxed)) {
             shipper.flush(DROP_DEADLINE);
         }
         self.writer.flush(DROP_DEADLINE);
@@ -189,6 +195,7 @@ fn start(
         Arc::clone(&writer),
         shipper.as_ref().map(Shipper::queue),
     );
-    let telemetry = Telemetry { log_control, log_stats: writer.stats(), writer, shipper, own_lines };
+    let telemetry =
+        Telemetry { log_control, log_stats: writer.stats(), writer, shipper, own_lines, ended: AtomicBool::new(false) };
     Ok((telemetry, dispatch))
 }

@@ -58,8 +58,8 @@ impl ShipperCounts {
 
     pub(super) fn take_from(&mut self, source: Source, events: u64) {
         match source {
-            Source::Memory => self.queued -= events,
-            Source::Spool => self.spooled -= events,
+            Source::Memory => self.queued = self.queued.saturating_sub(events),
+            Source::Spool => self.spooled = self.spooled.saturating_sub(events),
         }
     }
 }

@@ -113,11 +113,10 @@ impl Worker {
 
     fn recover(&mut self) {
         let Some(spool) = &mut self.spool else { return };
-        let (recovered, error) =
-            spool.recover().map_or_else(|error| (Default::default(), Some(error)), |found| (found, None));
+        let recovered = spool.recover();
         let bytes = spool.bytes();
         self.queue.account(|counts| {
-            counts.spool_errors += u64::from(error.is_some());
+            counts.spool_errors += recovered.errors;
             counts.produced += recovered.events + recovered.corrupt;
             counts.recovered += recovered.events + recovered.corrupt;
             counts.dropped[ShipperDrop::SpoolCorrupt as usize] += recovered.corrupt;

@@ -72,6 +72,8 @@ pub(super) struct Portion {
 pub(super) struct Recovered {
     pub(super) events: u64,
     pub(super) corrupt: u64,
+    /// Files that could not be read or removed; they stay as they are.
+    pub(super) errors: u64,
 }
 
 impl Spool {
@@ -93,19 +95,26 @@ impl Spool {
     }
 
     /// Finds and reads through what an earlier process has left, oldest first. A file without one whole line goes.
-    pub(super) fn recover(&mut self) -> io::Result<Recovered> {
+    pub(super) fn recover(&mut self) -> Recovered {
         let name = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".seg")?.parse::<u64>().ok();
-        let mut ids: Vec<u64> = fs::read_dir(&self.directory)?.flatten().filter_map(name).collect();
-        ids.sort_unstable();
         let mut recovered = Recovered::default();
+        let Ok(entries) = fs::read_dir(&self.directory) else {
+            recovered.errors = 1;
+            return recovered;
+        };
+        let mut ids: Vec<u64> = entries.flatten().filter_map(name).collect();
+        ids.sort_unstable();
         for id in ids {
             self.next = id + 1;
             let path = self.path(id);
-            let bytes = fs::read(&path)?;
+            let Ok(bytes) = fs::read(&path) else {
+                recovered.errors += 1;
+                continue;
+            };
             let content = segment::decode(&bytes);
             recovered.corrupt += content.corrupt;
             let Some(oldest_ms) = content.events.iter().map(|event| event.timestamp_ms).min() else {
-                fs::remove_file(path)?;
+                recovered.errors += u64::from(fs::remove_file(path).is_err());
                 continue;
             };
             let (events, bytes) = (content.events.len() as u64, bytes.len() as u64);
@@ -113,7 +122,7 @@ impl Spool {
             self.bytes += bytes;
             self.segments.push_back(Segment { id, events, bytes, oldest_ms, taken: false });
         }
-        Ok(recovered)
+        recovered
     }
 
     /// How much the lines of the next `append` may weigh.
