@@ -176,6 +176,25 @@ async fn the_accounts_are_exported_and_add_up_in_every_scrape() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_shipper_itself_causes_is_not_shipped() {
+    let Some(cloud) = Cloud::start("itself") else { return };
+    cloud.faults.puts(|request| if request.number < 5 { Fault::Cut } else { Fault::None });
+    let mut process = cloud.builder().env("RUST_LOG", "trace").serve().await;
+    drive(&process, 5).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    process.signal(Signal::TERM);
+    assert!(process.wait(Duration::from_secs(20)).await.success());
+    let of_the_client = |target: &str| target.starts_with("aws_") || target.starts_with("hyper_util::client");
+    let caused = |line: &Value| line["target"].as_str().is_some_and(of_the_client);
+    assert!(process.logs().iter().any(caused), "standard output has what the SDK says");
+    let parse = |line: &String| serde_json::from_str::<Value>(line).expect("a line of JSON");
+    let arrived: Vec<Value> = cloud.messages().iter().map(parse).collect();
+    assert!(arrived.iter().any(|line| line["event"] == "http_request"));
+    let own = |line: &&Value| caused(line) || OWN.iter().any(|name| line["event"] == *name);
+    assert_eq!(arrived.iter().find(own), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_configuration_ends_the_start_with_64_and_names_its_variable() {
     let cases: &[(&str, &[(&str, &str)])] = &[
         ("CLOUDWATCH_LOG_STREAM", &[("CLOUDWATCH_LOG_STREAM", "s")]),

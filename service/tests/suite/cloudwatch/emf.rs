@@ -38,7 +38,7 @@ fn each_minute_each_route_that_had_requests_is_one_valid_line() {
     let pace = telemetry::cloudwatch::Pace { metrics_interval: Duration::from_millis(500), ..scaled() };
     let mut cloudwatch = settings(&group, &faults, pace, None);
     cloudwatch.metrics_namespace = Some("TaskApi".into());
-    let (telemetry, _dispatch) = build(cloudwatch, "info");
+    let (telemetry, _dispatch) = build(cloudwatch, "info", telemetry::LogFormat::Json);
     let metrics = metrics();
     telemetry.attach(&metrics);
     let get = MethodLabel::from(&Method::GET);
