@@ -108,7 +108,12 @@ async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     telemetry.attach(&app.state().metrics);
     let running = app.start();
     let (api, admin) = (format!("http://{}", running.api), format!("http://{}", running.admin));
-    let signals = telemetry.destinations();
+    let metrics = telemetry.metrics_destination().map(|shipped| format!(" and {shipped}"));
+    let signals = format!(
+        "logs to {}, metrics to whoever scrapes{}, traces and errors nowhere",
+        telemetry.log_destination(),
+        metrics.unwrap_or_default()
+    );
     tracing::info!(
         event = "started",
         api,

@@ -90,16 +90,16 @@ impl Telemetry {
         self.shipper.as_ref()
     }
 
-    /// Which signal goes where, for the start-up line.
-    pub fn destinations(&self) -> String {
-        let logs = self.shipper.as_ref().map(|shipper| format!(" and {}", shipper.destination()));
+    /// Where logs go, for the start-up line.
+    pub fn log_destination(&self) -> String {
+        let shipped = self.shipper.as_ref().map(|shipper| format!(" and {}", shipper.destination()));
+        format!("stdout{}", shipped.unwrap_or_default())
+    }
+
+    /// Where metrics go besides the admin listener, for the start-up line.
+    pub fn metrics_destination(&self) -> Option<String> {
         let namespace = self.shipper.as_ref().and_then(Shipper::metrics_namespace);
-        let metrics = namespace.map(|namespace| format!(" and CloudWatch (namespace {namespace})"));
-        format!(
-            "logs to stdout{}, metrics to whoever scrapes{}, traces and errors nowhere",
-            logs.unwrap_or_default(),
-            metrics.unwrap_or_default()
-        )
+        namespace.map(|namespace| format!("CloudWatch (namespace {namespace})"))
     }
 
     /// Waits until every line produced before this call is written and delivered, at most `deadline` in all. Blocks its
