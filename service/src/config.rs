@@ -3,17 +3,19 @@
 //! A bad value is a [`ConfigError`] that names the variable, what it got and what it takes; the binary ends with exit code 64.
 
 mod args;
+mod cloudwatch;
 mod parse;
 mod traces;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use telemetry::CloudWatchSettings;
 use telemetry::errors::SentrySettings;
 use telemetry::logs::LogFormat;
 use telemetry::traces::TraceSettings;
 
-pub use args::{Args, Command, Ended};
+pub use args::{Args, CloudWatchArgs, Command, Ended};
 pub use parse::ConfigError;
 
 /// Everything the service is told from outside.
@@ -113,6 +115,8 @@ pub struct LogConfig {
     pub filter: String,
     /// `DEPLOYMENT_ENVIRONMENT`.
     pub environment: String,
+    /// `CLOUDWATCH_*`.
+    pub cloudwatch: Option<CloudWatchSettings>,
 }
 
 /// A value that is never printed.
@@ -154,7 +158,12 @@ impl Config {
                 argon2: Argon2Config { memory_kib: 64, passes: 1 },
             },
             limits: LimitsConfig::default(),
-            logs: LogConfig { format: LogFormat::Json, filter: "info".into(), environment: "test".into() },
+            logs: LogConfig {
+                format: LogFormat::Json,
+                filter: "info".into(),
+                environment: "test".into(),
+                cloudwatch: None,
+            },
             traces: None,
             sentry: None,
         }

@@ -1,6 +1,6 @@
 //! Why telemetry could not start.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, path::PathBuf};
 
 use crate::logs::FilterError;
 
@@ -15,6 +15,15 @@ pub enum InitError {
     Output(io::Error),
     /// The exporter of traces could not be set up.
     Traces(String),
+    /// `CLOUDWATCH_SPOOL_DIR` cannot be written to.
+    Spool {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The shipper's thread could not be started.
+    Shipper(io::Error),
 }
 
 impl InitError {
@@ -23,7 +32,8 @@ impl InitError {
         match self {
             Self::Filter(_) => Some("RUST_LOG"),
             Self::Traces(_) => Some("OTEL_EXPORTER_OTLP_ENDPOINT"),
-            Self::AlreadyStarted | Self::Output(_) => None,
+            Self::Spool { .. } => Some("CLOUDWATCH_SPOOL_DIR"),
+            Self::AlreadyStarted | Self::Output(_) | Self::Shipper(_) => None,
         }
     }
 }
@@ -36,7 +46,14 @@ impl fmt::Display for InitError {
             Self::Output(error) => {
                 write!(formatter, "the log output could not be opened, or a thread not be started: {error}")
             }
-            Self::Traces(error) => write!(formatter, "the exporter of traces could not be set up: {error}"),
+            Self::Traces(error) => {
+                write!(formatter, "OTEL_EXPORTER_OTLP_ENDPOINT: the exporter of traces could not be set up: {error}")
+            }
+            Self::Spool { directory, error } => write!(
+                formatter,
+                "CLOUDWATCH_SPOOL_DIR: got {directory:?}; takes a directory of this process's own that it can write to: {error}"
+            ),
+            Self::Shipper(error) => write!(formatter, "the log shipper could not be started: {error}"),
         }
     }
 }

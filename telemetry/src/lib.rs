@@ -3,6 +3,7 @@
 //! - [`catalogue`]: every metric and log event, declared once.
 //! - [`metrics`]: the recorder of one app and its typed handles.
 //! - [`logs`]: JSON lines on standard output through a bounded writer that never blocks a request.
+//! - [`cloudwatch`]: the same lines, and the RED metrics, to CloudWatch.
 //! - [`trace_context`], [`context`]: the ids of a request, and what it has used so far.
 //!
 //! - [`traces`]: the head decision, spans, and their way to a collector over OTLP.
@@ -13,6 +14,7 @@
 
 pub mod catalogue;
 mod clock;
+pub mod cloudwatch;
 pub mod context;
 pub mod delivery;
 mod error;
@@ -27,6 +29,7 @@ mod start;
 pub mod trace_context;
 pub mod traces;
 
+pub use cloudwatch::CloudWatchSettings;
 pub use error::InitError;
 pub use logs::{LogControl, LogFormat, LogStats};
 pub use start::{Destinations, Handles, Settings, ShutdownReport, Telemetry, build, init};

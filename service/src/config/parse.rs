@@ -9,7 +9,9 @@ use telemetry::errors::SentrySettings;
 use telemetry::logs::LogFormat;
 
 use super::args::Args;
-use super::{Argon2Config, AuthConfig, Config, DatabaseConfig, LimitsConfig, ListenConfig, LogConfig, Secret};
+use super::{
+    Argon2Config, AuthConfig, Config, DatabaseConfig, LimitsConfig, ListenConfig, LogConfig, Secret, cloudwatch,
+};
 use crate::app::BUILD;
 
 /// One setting that cannot be used. Its text is one line: the variable, what it got, what it takes.
@@ -136,9 +138,6 @@ impl Args {
             ("REDIS_URL", later.redis_url.take()),
             ("OIDC_ISSUER", later.oidc_issuer.take()),
             ("OIDC_CLIENT_ID", later.oidc_client_id.take()),
-            ("CLOUDWATCH_LOG_GROUP", later.cloudwatch_log_group.take()),
-            ("CLOUDWATCH_LOG_STREAM", later.cloudwatch_log_stream.take()),
-            ("CLOUDWATCH_METRICS_NAMESPACE", later.cloudwatch_metrics_namespace.take()),
         ];
         match settings.into_iter().find(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty())) {
             Some((variable, _)) => {
@@ -196,6 +195,7 @@ impl Args {
                 format: log_format(given(self.log_format).as_deref())?,
                 filter: self.rust_log,
                 environment: self.deployment_environment,
+                cloudwatch: cloudwatch::settings(self.cloudwatch)?,
             },
             traces: self.traces.settings()?,
             sentry: given(self.sentry_dsn).map(|dsn| sentry(&dsn)).transpose()?,

@@ -241,6 +241,7 @@ fn panics_in_a_process_of_its_own() {
         environment: "test".into(),
         format: telemetry::LogFormat::Json,
         filter: "info".into(),
+        cloudwatch: None,
         traces: None,
         sentry: Some(SentrySettings::parse(&dsn, "task-api@0").expect("a DSN")),
     };

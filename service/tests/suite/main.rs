@@ -11,6 +11,7 @@ mod auth;
 mod auth_limits;
 mod batch;
 mod bodies;
+mod cloudwatch;
 mod commands;
 mod concurrency;
 mod config;

@@ -277,6 +277,10 @@ async fn the_events_of_the_source_are_those_of_the_catalogue() {
         ("LOG_LINES_DROPPED", catalogue::LOG_LINES_DROPPED),
         ("DELIVERY_FAILED", catalogue::DELIVERY_FAILED),
         ("PANICKED", catalogue::PANICKED),
+        ("LOG_SHIPPER_FAILING", catalogue::LOG_SHIPPER_FAILING),
+        ("LOG_SHIPPER_RECOVERED", catalogue::LOG_SHIPPER_RECOVERED),
+        ("LOG_SHIPPER_REJECTED", catalogue::LOG_SHIPPER_REJECTED),
+        ("LOG_SHIPPER_STOPPED", catalogue::LOG_SHIPPER_STOPPED),
     ];
     let mut found = BTreeSet::new();
     for folder in ["service/src", "telemetry/src"] {

@@ -230,7 +230,7 @@ async fn with_a_dead_or_a_hung_collector_requests_are_served_and_the_end_comes_i
         }
         assert!(started.elapsed() < Duration::from_secs(3), "{:?} for 50 requests", started.elapsed());
         let took = stop(&mut process).await;
-        assert!(took < Duration::from_secs(4), "{endpoint}: {took:?}");
+        assert!(took < Duration::from_secs(6), "{endpoint}: {took:?}");
     }
 }
 

@@ -6,7 +6,8 @@ use ::metrics::{Counter, Gauge};
 
 use super::registry::Registry;
 use crate::{
-    catalogue::{self, DropReason, SentryResult, Signal},
+    catalogue::{self, DropReason, SentryResult, ShipperDrop, Signal},
+    cloudwatch::ShipperCounts,
     delivery::DeliveryStats,
     logs::LogStats,
 };
@@ -78,6 +79,16 @@ impl DeliveryMetrics {
                 SentryResult::Dropped => errors.dropped(DropReason::QueueFull) + errors.dropped(DropReason::Shutdown),
             });
         }
+    }
+
+    pub(super) fn refresh_shipper(&self, counts: &ShipperCounts) {
+        let full = counts.dropped(ShipperDrop::QueueFull);
+        self.refresh_dropped(Signal::CloudWatch, |reason| match reason {
+            DropReason::QueueFull => full,
+            // What CloudWatch has refused and what the spool has spoilt: the output failed.
+            DropReason::WriteFailed => counts.rejected_total() + counts.dropped_total() - full,
+            _ => 0,
+        });
     }
 
     fn refresh_dropped(&self, signal: Signal, dropped: impl Fn(DropReason) -> u64) {

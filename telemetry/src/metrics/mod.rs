@@ -10,6 +10,7 @@ mod histogram;
 mod http;
 mod process;
 mod registry;
+mod shipper;
 mod text;
 mod up_down;
 
@@ -21,18 +22,21 @@ use std::{
 use ::metrics::{Counter, Gauge};
 
 pub use self::{
-    http::{MethodLabel, RouteIndex, RouteLabel},
+    http::{MethodLabel, RouteIndex, RouteLabel, RouteTotals},
     up_down::{UpDown, UpDownGuard},
 };
 pub use crate::catalogue::{AuthResult, DbErrorType, Rejection};
 use crate::{
     catalogue::{self, ConnectionState, METRICS},
+    cloudwatch::ShipperStats,
     errors::Errors,
     logs::LogStats,
     traces::Traces,
 };
 
-use self::{delivery::DeliveryMetrics, histogram::Histogram, http::HttpTable, registry::Registry};
+use self::{
+    delivery::DeliveryMetrics, histogram::Histogram, http::HttpTable, registry::Registry, shipper::ShipperMetrics,
+};
 
 /// Which build runs.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +89,8 @@ pub struct Metrics {
     log_queue_bytes: Gauge,
     log_stats: OnceLock<Arc<LogStats>>,
     deliveries: DeliveryMetrics,
+    shipper: ShipperMetrics,
+    shipper_stats: OnceLock<ShipperStats>,
     series_max: usize,
 }
 
@@ -141,6 +147,8 @@ impl Metrics {
             log_lines: registry.counter(&catalogue::TELEMETRY_LOG_LINES, &[]),
             log_queue_bytes: registry.gauge(&catalogue::TELEMETRY_LOG_QUEUE, &[]),
             log_stats: OnceLock::new(),
+            shipper: ShipperMetrics::new(&registry),
+            shipper_stats: OnceLock::new(),
             series_max,
             http,
             registry,
@@ -162,6 +170,16 @@ impl Metrics {
         self.deliveries.attach_errors(Arc::clone(errors.stats()));
     }
 
+    /// Lets `render` export the accounts of the CloudWatch shipper; the first call counts.
+    pub fn attach_shipper(&self, stats: ShipperStats) {
+        let _ = self.shipper_stats.set(stats);
+    }
+
+    /// What each route has seen since the start, in the order of their indexes.
+    pub fn route_totals(&self) -> Vec<RouteTotals> {
+        self.http.totals()
+    }
+
     /// The Prometheus text exposition, version 0.0.4 (the exporter knows neither OpenMetrics nor exemplars), with
     /// the process' own figures read at this moment.
     pub fn render(&self) -> String {
@@ -169,6 +187,10 @@ impl Metrics {
         if let Some(stats) = self.log_stats.get() {
             self.log_lines.absolute(stats.produced());
             self.log_queue_bytes.set(stats.queue_bytes() as f64);
+        }
+        if let Some(counts) = self.shipper_stats.get().map(ShipperStats::counts) {
+            self.shipper.update(&counts);
+            self.deliveries.refresh_shipper(&counts);
         }
         let mut out = self.registry.render();
         process::render(&mut out);
