@@ -23,11 +23,7 @@ use crate::store::users::{NewUser, UserRow};
 #[schema(example = json!({"email": "ann@example.com", "password": "correct horse battery", "name": "Ann"}))]
 pub struct RegisterRequest {
     /// An e-mail address of up to 254 characters.
-    #[schema(
-        format = "email",
-        max_length = 254,
-        pattern = r"^[^\s\x00-\x1f\x7f-\x9f@]{1,64}@[^\s\x00-\x1f\x7f-\x9f@]{1,189}$"
-    )]
+    #[schema(max_length = 254, pattern = r"^[^\s\x00-\x1f\x7f-\x9f@]{1,64}@[^\s\x00-\x1f\x7f-\x9f@]{1,189}$")]
     email: String,
     /// 8 to 128 characters.
     #[schema(min_length = 8, max_length = 128, pattern = r"^[^\x00]*\S[^\x00]*$")]

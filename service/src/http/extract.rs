@@ -106,11 +106,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Body<T> {
             return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
         }
         let bytes = read(request, state).await?;
-        parse(&bytes).map(Body)
+        parse(&bytes).map(|Object(body)| Body(body))
     }
 }
 
-/// A JSON body that may be left out.
+/// A JSON body that may be left out, or be null.
 #[derive(Debug, Clone)]
 pub struct OptionalBody<T>(pub Option<T>);
 
@@ -126,7 +126,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for OptionalBody<T> {
         if !is_json(content_type.as_ref()) {
             return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
         }
-        parse(&bytes).map(|body| OptionalBody(Some(body)))
+        let body: Option<Object<T>> = parse(&bytes)?;
+        Ok(OptionalBody(body.map(|Object(body)| body)))
     }
 }
 
@@ -172,7 +173,11 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         }
         Some(_) => (Kind::MalformedRequest, "the body is not JSON"),
     };
-    Err(Problem::new(kind, detail).with_errors(vec![FieldError::new(pointer(error.path()), explained(error.inner()))]))
+    let mut pointer = pointer(error.path());
+    if let Some(field) = field_of(error.inner()) {
+        pointer = format!("{pointer}/{field}");
+    }
+    Err(Problem::new(kind, detail).with_errors(vec![FieldError::new(pointer, explained(error.inner()))]))
 }
 
 /// What serde says, without the values it quotes: they may be somebody's text.
@@ -188,6 +193,13 @@ fn explained(error: &serde_json::Error) -> String {
         Some((_, expected)) => format!("expected {expected}"),
         None => "the value has the wrong type".into(),
     }
+}
+
+/// The field that an object lacks or has twice: the path leads to the object.
+fn field_of(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let rest = text.strip_prefix("missing field `").or_else(|| text.strip_prefix("duplicate field `"))?;
+    Some(rest.split_once('`')?.0.to_owned())
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -227,5 +239,44 @@ impl IdempotencyKey {
         let canonical = serde_json::to_value(body).and_then(|value| serde_json::to_vec(&value)).unwrap_or_default();
         let fingerprint = fingerprint(&canonical);
         Some(Claim { user_id: caller.0.user_id, route, key, fingerprint, now: state.clock.now() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only its type is looked at")]
+        count: u8,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[expect(dead_code, reason = "only its type is looked at")]
+        inner: Object<Inner>,
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_said_in_terms_of_json() {
+        for (body, pointer, detail) in [
+            ("[1]", "", "expected an object"),
+            ("null", "", "expected an object"),
+            (r#"{"inner": "secret"}"#, "/inner", "expected an object"),
+            (r#"{"inner": {"count": "secret"}}"#, "/inner/count", "expected u8"),
+        ] {
+            let problem = parse::<Object<Outer>>(body.as_bytes()).unwrap_err().body();
+            assert_eq!((problem.status, problem.errors.len()), (422, 1), "{body}");
+            let error = &problem.errors[0];
+            assert_eq!(error.pointer, pointer, "{body}");
+            assert!(error.detail.starts_with(detail), "{body}: {}", error.detail);
+            assert!(
+                !["struct", "Inner", "Outer", "secret"].iter().any(|word| error.detail.contains(word)),
+                "{error:?}"
+            );
+        }
     }
 }

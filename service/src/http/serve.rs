@@ -32,6 +32,7 @@ use tokio::time::Sleep;
 use tower::Service as _;
 
 use super::edge::{Peer, account_unseen};
+use super::linger::Lingering;
 
 /// Silence between requests after which a connection is closed. Longer than the load balancer's 60 s: whoever closes first
 /// must be the one that sends requests.
@@ -173,7 +174,7 @@ async fn answer(
     if is_small {
         progress.enter(BODY_READ);
     }
-    let request = request.map(|body| Noted { body, progress: Arc::clone(&progress) });
+    let request = request.map(|body| Noted { body: Lingering::new(body), progress: Arc::clone(&progress) });
     let mut response = router.call(request).await?;
     if progress.phase() == HANDLING {
         // Announced, or the client would send its next request into a closed connection.
@@ -185,7 +186,7 @@ async fn answer(
 
 /// A request's body, which notes when it has been read to its end.
 struct Noted {
-    body: Incoming,
+    body: Lingering,
     progress: Arc<Progress>,
 }
 

@@ -65,7 +65,8 @@ impl Drop for Pending<'_> {
 
 impl Db {
     /// A connection from the pool, its wait measured and bounded by the pool's own limit, and the probe of the operation
-    /// that it is for.
+    /// that it is for. An operation that gets none has failed, and its wait is all the time it took: else an outage would
+    /// show no failed operation.
     pub(super) async fn lease<'p, C>(
         &self,
         pool: &'p Pool<C>,
@@ -84,14 +85,14 @@ impl Db {
         drop(pending);
         let wait = started.elapsed();
         self.metrics.db_wait(wait);
-        // The service's own upkeep waits here too; only a request is refused.
-        if matches!(lease, Err(bb8::RunError::TimedOut)) && RequestContext::with_current(|_| ()).is_some() {
-            self.metrics.rejected(Rejection::DatabaseBusy);
-        }
-        match lease {
+        match lease.map_err(StoreError::from) {
             Ok(lease) => Ok((lease, Probe::start(self, operation, wait))),
             Err(error) => {
-                let error = StoreError::from(error);
+                self.metrics.db_operation(operation as usize, Some(error.kind()), wait);
+                // The service's own upkeep waits here too; only a request is refused.
+                if matches!(error, StoreError::PoolTimeout) && RequestContext::with_current(|_| ()).is_some() {
+                    self.metrics.rejected(Rejection::DatabaseBusy);
+                }
                 DatabaseSpan::begin(operation.name(), self.system(), wait).failed(error.kind().as_str());
                 Err(error)
             }

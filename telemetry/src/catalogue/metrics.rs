@@ -69,7 +69,7 @@ metrics! {
     /// Open connections of clients.
     HTTP_CONNECTIONS = Metric::gauge("http_server_connections", "{connection}", &[]);
 
-    /// Time of a database operation without the wait for a connection; an empty error_type is success.
+    /// Time of a database operation without the wait for a connection, or of the wait that got none; an empty error_type is success.
     DB_OPERATION_DURATION = Metric::histogram("db_client_operation_duration_seconds", DB_LABELS, DB_BUCKETS);
     /// Connections of the pool by state.
     DB_CONNECTION_COUNT = Metric::gauge(

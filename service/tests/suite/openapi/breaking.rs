@@ -188,7 +188,7 @@ impl Comparison<'_> {
         let (wide, narrow) = if way == Way::Request { (&is, &was) } else { (&was, &is) };
         // No type is any type. An integer is a number.
         let fits = |kind: &&str| wide.contains(kind) || **kind == *"integer" && wide.contains("number");
-        let within = wide.is_empty() || !narrow.is_empty() && narrow.iter().all(|kind| fits(kind));
+        let within = wide.is_empty() || !narrow.is_empty() && narrow.iter().all(fits);
         if !within {
             self.found(place, format!("the type was {was:?} and is {is:?}"));
         }

@@ -36,12 +36,8 @@ pub struct Values {
 /// Every filter but the project, each with values of different frequency, the most frequent first.
 pub fn filters(values: &Values) -> Vec<Vec<Filter>> {
     let all = |name: &'static str, values: &[(&'static str, &str)], sql: &dyn Fn(&str) -> String| {
-        let filter = |(kind, value): &(&'static str, &str)| Filter {
-            name,
-            value: (*value).to_owned(),
-            kind: *kind,
-            sql: sql(value),
-        };
+        let filter =
+            |(kind, value): &(&'static str, &str)| Filter { name, value: (*value).to_owned(), kind, sql: sql(value) };
         values.iter().map(filter).collect::<Vec<_>>()
     };
     let rank = |priority: &str| ["low", "medium", "high", "urgent"].iter().position(|other| *other == priority);

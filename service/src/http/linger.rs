@@ -1,0 +1,68 @@
+//! The rest of a body that nobody read: taken in and thrown away.
+//!
+//! A request that is refused before its body was read (401, 404, 413, 415, overload) leaves bytes in the socket. Closing it
+//! then makes the kernel reset the connection, and the client, still sending, learns of a broken pipe instead of the answer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+/// Bytes that are thrown away at most; a client that goes on sending after that is cut off.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a client may take to send them.
+const TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A request's body, whose rest is read when it is dropped. To be dropped within a runtime.
+pub struct Lingering(Option<Incoming>);
+
+impl Lingering {
+    /// Wraps a request's body.
+    pub fn new(body: Incoming) -> Lingering {
+        Lingering(Some(body))
+    }
+}
+
+impl Body for Lingering {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.0 {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map(Body::size_hint).unwrap_or_default()
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if let Some(body) = self.0.take().filter(|body| !body.is_end_stream()) {
+            tokio::spawn(tokio::time::timeout(TIME_MAX, discard(body)));
+        }
+    }
+}
+
+async fn discard(mut body: Incoming) {
+    let mut bytes = 0;
+    while bytes < BYTES_MAX
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+    }
+}
