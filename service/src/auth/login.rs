@@ -71,7 +71,9 @@ pub struct LogoutRequest {
     refresh_token: Option<String>,
 }
 
-/// Ends a session: that of the refresh token in the body, or else that of the access token. Its tokens are good no longer.
+/// Ends a session: that of the refresh token in the body, or else that of the access token.
+///
+/// Its tokens are good no longer.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logout",
     request_body(content = Option<LogoutRequest>), security((), ("bearer" = [])),

@@ -22,8 +22,10 @@ pub struct RefreshRequest {
     refresh_token: String,
 }
 
-/// Rotates the refresh token. The one before it still gets the same new pair for 10 seconds, so that a lost answer logs
-/// nobody out; any older one ends the session, since somebody else may hold it.
+/// Rotates the refresh token.
+///
+/// The one before it still gets the same new pair for 10 seconds, so that a lost answer logs nobody out; any older one
+/// ends the session, since somebody else may hold it.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refresh", request_body = RefreshRequest,
     responses(

@@ -120,14 +120,13 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for OptionalBody<T> {
     async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, Problem> {
         let content_type = request.headers().get(header::CONTENT_TYPE).cloned();
         let bytes = read(request, state).await?;
-        if bytes.is_empty() {
+        if bytes.is_empty() || bytes.trim_ascii() == b"null" {
             return Ok(OptionalBody(None));
         }
         if !is_json(content_type.as_ref()) {
             return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
         }
-        let body: Option<Object<T>> = parse(&bytes)?;
-        Ok(OptionalBody(body.map(|Object(body)| body)))
+        parse(&bytes).map(|body| OptionalBody(Some(body)))
     }
 }
 

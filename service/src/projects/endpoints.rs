@@ -146,7 +146,9 @@ pub async fn get_project(
     project.map(Json).ok_or_else(|| Problem::not_found("project"))
 }
 
-/// Changes a project's name and description. Owners only.
+/// Changes a project's name and description.
+///
+/// Owners only.
 #[utoipa::path(
     patch, path = "/api/v1/projects/{id}", tag = "projects", operation_id = "patch_project", security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The project")), request_body = PatchProjectRequest,
@@ -172,7 +174,9 @@ pub async fn patch_project(
     Ok(Json(patched?))
 }
 
-/// Deletes a project with its tasks. Owners only; a personal project stays.
+/// Deletes a project with its tasks.
+///
+/// Owners only; a personal project stays.
 #[utoipa::path(
     delete, path = "/api/v1/projects/{id}", tag = "projects", operation_id = "delete_project", security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The project")),

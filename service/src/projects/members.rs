@@ -74,8 +74,9 @@ pub async fn get_member(
     member.map(Json).ok_or_else(|| Problem::not_found("member"))
 }
 
-/// Adds a member, or changes what one may do. Owners only; the last owner stays one, and so does the user of a personal
-/// project.
+/// Adds a member, or changes what one may do.
+///
+/// Owners only; the last owner stays one, and so does the user of a personal project.
 #[utoipa::path(
     put, path = "/api/v1/projects/{id}/members/{user_id}", tag = "members", operation_id = "put_member", security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The project"), ("user_id" = Uuid, Path, description = "The user")),
@@ -95,7 +96,9 @@ pub async fn put_member(
     Ok(Json(put?))
 }
 
-/// Removes a member: owners anybody, everybody themselves. The last owner stays, and the user of a personal project.
+/// Removes a member: owners anybody, everybody themselves.
+///
+/// The last owner stays, and the user of a personal project.
 #[utoipa::path(
     delete, path = "/api/v1/projects/{id}/members/{user_id}", tag = "members", operation_id = "delete_member", security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The project"), ("user_id" = Uuid, Path, description = "The user")),

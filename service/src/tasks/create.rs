@@ -30,7 +30,9 @@ fn created(written: &Written) -> StoredResponse {
     answer(StatusCode::CREATED, &written.task)
 }
 
-/// Creates a task. With an `Idempotency-Key`, or with an `id` of the client's own, a repeat makes it once.
+/// Creates a task.
+///
+/// With an `Idempotency-Key`, or with an `id` of the client's own, a repeat makes it once.
 #[utoipa::path(
     post, path = "/api/v1/tasks", tag = "tasks", operation_id = "create_task", security(("bearer" = [])),
     request_body = CreateTaskRequest,

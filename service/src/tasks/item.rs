@@ -22,7 +22,9 @@ fn tagged(task: Task) -> Tagged {
     ([(header::ETAG, etag(task.version))], Json(task))
 }
 
-/// One task. With `If-None-Match`, 304 when the caller has this version already.
+/// One task.
+///
+/// With `If-None-Match`, 304 when the caller has this version already.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "get_task", security(("bearer" = [])),
     params(
@@ -47,7 +49,9 @@ pub async fn get_task(
     Ok(tagged(task).into_response())
 }
 
-/// Changes a task by a merge patch. With `If-Match`, only the version that the caller saw.
+/// Changes a task by a merge patch.
+///
+/// With `If-Match`, only the version that the caller saw.
 #[utoipa::path(
     patch, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "patch_task", security(("bearer" = [])),
     params(
@@ -76,7 +80,9 @@ pub async fn patch_task(
     Ok(tagged(written.task))
 }
 
-/// Moves a task and its subtasks to the trash. They can be restored for 30 days.
+/// Moves a task and its subtasks to the trash.
+///
+/// They can be restored for 30 days.
 #[utoipa::path(
     delete, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "delete_task", security(("bearer" = [])),
     params(
@@ -99,7 +105,9 @@ pub async fn delete_task(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes a task out of the trash, with the subtasks that went in with it. One that is not there stays as it is.
+/// Takes a task out of the trash, with the subtasks that went in with it.
+///
+/// One that is not there stays as it is.
 #[utoipa::path(
     post, path = "/api/v1/tasks/{id}/restore", tag = "tasks", operation_id = "restore_task", security(("bearer" = [])),
     params(("id" = uuid::Uuid, Path, description = "The task")),

@@ -133,10 +133,11 @@ fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
     })
 }
 
-/// Tasks of the caller's projects. `project_id` and `status` go with every sort; `q`, `label` and `parent_id` with
-/// `created_at`; `assignee_id` with `created_at` and `due_at`; `priority` with `created_at` and `priority`. With `due_before` or
-/// `due_after`, whatever else is filtered, the sort is `due_at`, which is then the default. What is not served together is
-/// refused with 400.
+/// Tasks of the caller's projects.
+///
+/// `project_id` and `status` go with every sort; `q`, `label` and `parent_id` with `created_at`; `assignee_id` with
+/// `created_at` and `due_at`; `priority` with `created_at` and `priority`. With `due_before` or `due_after`, whatever
+/// else is filtered, the sort is `due_at`, which is then the default. What is not served together is refused with 400.
 #[utoipa::path(
     get, path = "/api/v1/tasks", tag = "tasks", operation_id = "list_tasks", security(("bearer" = [])),
     params(

@@ -16,7 +16,7 @@ fn move_under(api: &Api, task: &Value, parent: &Value) -> Call {
     api.patch(&path(task), json!({"parent_id": parent["id"]}))
 }
 
-/// The depth of each living task, all of whose ancestors live. Panics at a cycle, a tree too deep, an orphan of a task in the trash.
+/// How deep the deepest living task lies. Panics at a cycle, at a tree too deep, and at a task whose parent is in the trash.
 async fn check_forest(api: &Api) -> usize {
     let tasks = given::walk(api, "limit=200").await;
     let parents: HashMap<&str, Option<&str>> =

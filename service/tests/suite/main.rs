@@ -35,6 +35,7 @@ mod purge;
 mod readme;
 mod sessions;
 mod signals;
+mod statements;
 mod task_activity;
 mod task_list;
 mod task_patch;

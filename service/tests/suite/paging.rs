@@ -32,7 +32,7 @@ const WALKS: [(&str, Belongs); 8] = [
     ("sort=-due_at", |_| true),
     ("sort=-priority", |_| true),
     ("sort=-priority&status=todo", |task| task["status"] == "todo"),
-    ("sort=due_at&label=even", |task| task["labels"] == json!(["even"])),
+    ("sort=created_at&label=even", |task| task["labels"] == json!(["even"])),
     ("sort=created_at&q=kept", |_| true),
 ];
 

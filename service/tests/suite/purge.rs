@@ -117,8 +117,9 @@ on_both_backends! {
         let ann = app.register("ann").await;
         let project = shared_project(&ann, &[]).await;
         for batch in 0..9 {
-            let create = |number: usize| json!({"op": "create", "task": {"title": format!("{batch} {number}"), "project_id": project}});
-            let operations: Vec<Value> = (0..100).map(create).collect();
+            let fields = |number: usize| json!({"title": format!("{batch} {number}"), "project_id": project});
+            let operations: Vec<Value> =
+                (0..100).map(|number| json!({"op": "create", "task": fields(number)})).collect();
             let made = ann.post("tasks/batch", json!({"operations": operations, "atomic": true})).await.expect(200);
             if batch < 4 {
                 let results = made.at("/results").as_array().cloned().unwrap_or_default();

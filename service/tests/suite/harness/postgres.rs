@@ -20,6 +20,7 @@ const SETTINGS: &[&str] = &[
     "listen_addresses = '127.0.0.1'",
     "max_connections = 400",
     "shared_preload_libraries = 'pg_stat_statements,auto_explain'",
+    "pg_stat_statements.max = 50000", // each test's database counts for itself; none may push out another's
     "fsync = off",
     "full_page_writes = off",
 ];

@@ -105,7 +105,7 @@ impl Report {
     }
 
     /// Writes the table, and fails if a list may not cost what it does.
-    #[expect(clippy::print_stdout, reason = "the table is for whoever reads the test's output")]
+    #[expect(clippy::print_stdout, reason = "the table is for whoever runs this test with --nocapture")]
     pub fn finish(self) {
         let head = format!(
             "{:<42} {:<8} {:<12} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7}",
