@@ -9,8 +9,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use http::HeaderValue;
-use telemetry::logs::{LogControl, LogStats};
+use telemetry::Handles;
+use telemetry::errors::Errors;
+use telemetry::logs::LogControl;
 use telemetry::metrics::{BuildInfo, Metrics};
+use telemetry::traces::Traces;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -57,6 +60,10 @@ pub struct AppState {
     pub draining: AtomicBool,
     /// Changes the log level; absent where logging is not ours.
     pub log_control: Option<LogControl>,
+    /// Spans, where they go anywhere.
+    pub traces: Option<Traces>,
+    /// Failures, where they go anywhere.
+    pub errors: Option<Errors>,
 }
 
 /// The service, with its listeners bound.
@@ -81,15 +88,11 @@ pub const BUILD: BuildInfo = BuildInfo {
 impl App {
     /// Opens the database, applies migrations where it should, and binds the listeners.
     pub async fn build(config: Config, clock: Clock) -> anyhow::Result<App> {
-        App::build_with_logs(config, clock, None).await
+        App::build_with_telemetry(config, clock, None).await
     }
 
-    /// The same, with the process's own logging to show and change.
-    pub async fn build_with_logs(
-        config: Config,
-        clock: Clock,
-        logs: Option<(LogControl, Arc<LogStats>)>,
-    ) -> anyhow::Result<App> {
+    /// The same, with the process's own telemetry: to show, to change and to tell.
+    pub async fn build_with_telemetry(config: Config, clock: Clock, telemetry: Option<Handles>) -> anyhow::Result<App> {
         let url = config.database.url.expose();
         if config.database.auto_migrate {
             let report =
@@ -99,10 +102,19 @@ impl App {
             }
         }
         let metrics = Metrics::new(ROUTES, Operation::NAMES, BUILD);
-        let log_control = logs.map(|(control, stats)| {
-            metrics.attach_logs(stats);
-            control
-        });
+        let (log_control, traces, errors) = match telemetry {
+            Some(handles) => {
+                metrics.attach_logs(handles.log_stats);
+                (Some(handles.log_control), handles.traces, handles.errors)
+            }
+            None => (None, None, None),
+        };
+        if let Some(traces) = &traces {
+            metrics.attach_traces(traces);
+        }
+        if let Some(errors) = &errors {
+            metrics.attach_errors(errors);
+        }
         let jwt_secret = match config.auth.jwt_secret {
             Some(secret) => secret,
             None => secret::beside(url)?,
@@ -123,6 +135,8 @@ impl App {
             readiness: admin::Readiness::default(),
             draining: AtomicBool::new(false),
             log_control,
+            traces,
+            errors,
             metrics,
         });
         let bind = async |variable: &str, address: SocketAddr| {

@@ -3,14 +3,19 @@
 //! A bad value is a [`ConfigError`] that names the variable, what it got and what it takes; the binary ends with exit code 64.
 
 mod args;
+mod cloudwatch;
 mod parse;
+mod traces;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use telemetry::CloudWatchSettings;
+use telemetry::errors::SentrySettings;
 use telemetry::logs::LogFormat;
+use telemetry::traces::TraceSettings;
 
-pub use args::{Args, Command, Ended};
+pub use args::{Args, CloudWatchArgs, Command, Ended};
 pub use parse::ConfigError;
 
 /// Everything the service is told from outside.
@@ -26,6 +31,10 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What it tells of itself.
     pub logs: LogConfig,
+    /// `OTEL_…`: where its traces go, if anywhere.
+    pub traces: Option<TraceSettings>,
+    /// `SENTRY_DSN`: where its failures go, if anywhere.
+    pub sentry: Option<SentrySettings>,
 }
 
 /// The two listeners.
@@ -106,6 +115,8 @@ pub struct LogConfig {
     pub filter: String,
     /// `DEPLOYMENT_ENVIRONMENT`.
     pub environment: String,
+    /// `CLOUDWATCH_*`.
+    pub cloudwatch: Option<CloudWatchSettings>,
 }
 
 /// A value that is never printed.
@@ -147,7 +158,14 @@ impl Config {
                 argon2: Argon2Config { memory_kib: 64, passes: 1 },
             },
             limits: LimitsConfig::default(),
-            logs: LogConfig { format: LogFormat::Json, filter: "info".into(), environment: "test".into() },
+            logs: LogConfig {
+                format: LogFormat::Json,
+                filter: "info".into(),
+                environment: "test".into(),
+                cloudwatch: None,
+            },
+            traces: None,
+            sentry: None,
         }
     }
 }

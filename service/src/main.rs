@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use service::app::App;
@@ -13,8 +12,9 @@ use telemetry::{InitError, Telemetry};
 
 /// `EX_USAGE` of BSD's sysexits: the command line or the configuration is wrong.
 const USAGE: u8 = 64;
-/// How long log lines may take to leave at the end.
-const FLUSH_MAX: Duration = Duration::from_secs(2);
+/// How long log lines may take to leave at the end: with the grace of 25 s for requests, within the 30 s after which ECS
+/// kills.
+const FLUSH_MAX: Duration = Duration::from_secs(4);
 
 fn main() -> ExitCode {
     let args = match Args::read() {
@@ -69,6 +69,9 @@ fn start_telemetry(config: &Config) -> Result<Telemetry, InitError> {
         environment: config.logs.environment.clone(),
         format: config.logs.format,
         filter: config.logs.filter.clone(),
+        cloudwatch: config.logs.cloudwatch.clone(),
+        traces: config.traces.clone(),
+        sentry: config.sentry.clone(),
     })
 }
 
@@ -107,19 +110,22 @@ fn migrate(args: &Args, action: migrate::Command) -> ExitCode {
 
 async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     raise_descriptor_limit();
-    let logs = (telemetry.log_control.clone(), Arc::clone(&telemetry.log_stats));
-    let running = App::build_with_logs(config, Clock::system(), Some(logs)).await?.start();
+    let app = App::build_with_telemetry(config, Clock::system(), Some(telemetry.handles())).await?;
+    telemetry.attach(&app.state().metrics);
+    let running = app.start();
     let (api, admin) = (format!("http://{}", running.api), format!("http://{}", running.admin));
-    let (docs, metrics) = (format!("{api}/docs"), format!("{admin}/metrics"));
+    let to = telemetry.destinations();
+    let shipped = to.metrics.map(|to| format!(" and {to}")).unwrap_or_default();
+    let (docs, metrics) = (format!("{api}/docs"), format!("{admin}/metrics{shipped}"));
     tracing::info!(
         event = "started",
         api,
         docs,
         admin,
         metrics,
-        logs = "stdout",
-        traces = "off",
-        errors = "off",
+        logs = to.logs,
+        traces = to.traces,
+        errors = to.errors,
         "serving the API on {api}, its docs on {docs}, metrics on {metrics}"
     );
     stop_signal().await?;

@@ -13,7 +13,13 @@ use std::{
 use http::HeaderValue;
 use uuid::Uuid;
 
-use crate::{clock, random::random_bytes, trace_context::TraceContext};
+use crate::{
+    clock,
+    panics::{PanicReport, PanicSlot},
+    random::random_bytes,
+    trace_context::TraceContext,
+    traces::SpanSlot,
+};
 
 /// The longest request id that is taken from a client, in characters.
 pub const REQUEST_ID_LENGTH_MAX: usize = 128;
@@ -29,6 +35,10 @@ pub struct RequestContext {
     pub request_id: Box<str>,
     /// Its place in the trace.
     pub trace: TraceContext,
+    /// Its span, if it is sampled.
+    pub(crate) span: SpanSlot,
+    /// What panicked while it was served.
+    pub(crate) panic: PanicSlot,
     user_id: OnceLock<Uuid>,
     database_queries: AtomicU32,
     database_nanoseconds: AtomicU64,
@@ -40,6 +50,8 @@ impl RequestContext {
         Arc::new(Self {
             request_id: request_id.into_boxed_str(),
             trace,
+            span: SpanSlot::default(),
+            panic: PanicSlot::default(),
             user_id: OnceLock::new(),
             database_queries: AtomicU32::new(0),
             database_nanoseconds: AtomicU64::new(0),
@@ -75,6 +87,11 @@ impl RequestContext {
     /// Who is calling, once that is known.
     pub fn user_id(&self) -> Option<Uuid> {
         self.user_id.get().copied()
+    }
+
+    /// What panicked while the request was served; from now on a panic is nobody's but its own.
+    pub(crate) fn take_panic(&self) -> Option<PanicReport> {
+        self.panic.take()
     }
 
     /// Adds one database operation and the time it took.

@@ -1,6 +1,6 @@
 //! Why telemetry could not start.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, path::PathBuf};
 
 use crate::logs::FilterError;
 
@@ -11,8 +11,19 @@ pub enum InitError {
     Filter(FilterError),
     /// The process has logging already.
     AlreadyStarted,
-    /// Standard output could not be opened, or the writer's thread not be started.
+    /// Standard output could not be opened, or a thread not be started.
     Output(io::Error),
+    /// The exporter of traces could not be set up.
+    Traces(String),
+    /// `CLOUDWATCH_SPOOL_DIR` cannot be written to.
+    Spool {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The shipper's thread could not be started.
+    Shipper(io::Error),
 }
 
 impl InitError {
@@ -20,7 +31,9 @@ impl InitError {
     pub const fn variable(&self) -> Option<&'static str> {
         match self {
             Self::Filter(_) => Some("RUST_LOG"),
-            Self::AlreadyStarted | Self::Output(_) => None,
+            Self::Traces(_) => Some("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            Self::Spool { .. } => Some("CLOUDWATCH_SPOOL_DIR"),
+            Self::AlreadyStarted | Self::Output(_) | Self::Shipper(_) => None,
         }
     }
 }
@@ -30,7 +43,17 @@ impl fmt::Display for InitError {
         match self {
             Self::Filter(error) => write!(formatter, "RUST_LOG: {error}"),
             Self::AlreadyStarted => formatter.write_str("logging was started a second time"),
-            Self::Output(error) => write!(formatter, "the log output could not be opened: {error}"),
+            Self::Output(error) => {
+                write!(formatter, "the log output could not be opened, or a thread not be started: {error}")
+            }
+            Self::Traces(error) => {
+                write!(formatter, "OTEL_EXPORTER_OTLP_ENDPOINT: the exporter of traces could not be set up: {error}")
+            }
+            Self::Spool { directory, error } => write!(
+                formatter,
+                "CLOUDWATCH_SPOOL_DIR: got {directory:?}; takes a directory of this process's own that it can write to: {error}"
+            ),
+            Self::Shipper(error) => write!(formatter, "the log shipper could not be started: {error}"),
         }
     }
 }

@@ -26,7 +26,9 @@ pub struct TraceContext {
     pub span_id: [u8; 8],
     /// The caller's span, if it named one.
     pub parent_span_id: Option<[u8; 8]>,
-    /// Whether the caller records this trace.
+    /// Whether the caller records this trace; `None` if it leaves that to us.
+    pub parent_sampled: Option<bool>,
+    /// Whether this trace is recorded: as the caller does, until the sampler has decided.
     pub sampled: bool,
 }
 
@@ -48,12 +50,12 @@ impl TraceContext {
         let mut trace_id: [u8; 16] = random_bytes();
         trace_id[..4].copy_from_slice(&seconds.to_be_bytes());
         trace_id[15] |= 1; // never all zero, even with a clock at 1970
-        Self::child_of(trace_id, None, false)
+        Self::child_of(trace_id, None, None)
     }
 
-    fn child_of(trace_id: [u8; 16], parent_span_id: Option<[u8; 8]>, sampled: bool) -> Self {
+    fn child_of(trace_id: [u8; 16], parent_span_id: Option<[u8; 8]>, parent_sampled: Option<bool>) -> Self {
         let span_id = random_u64().max(1).to_be_bytes();
-        Self { trace_id, span_id, parent_span_id, sampled }
+        Self { trace_id, span_id, parent_span_id, parent_sampled, sampled: parent_sampled == Some(true) }
     }
 
     fn from_traceparent(value: &[u8]) -> Option<Self> {
@@ -72,12 +74,12 @@ impl TraceContext {
         let trace_id = non_zero(hex::decode(&head[3..35])?)?;
         let parent = non_zero(hex::decode(&head[36..52])?)?;
         let flags = hex::decode::<1>(&head[53..55])?[0];
-        Some(Self::child_of(trace_id, Some(parent), flags & 1 == 1))
+        Some(Self::child_of(trace_id, Some(parent), Some(flags & 1 == 1)))
     }
 
     /// `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=1`, in any order, with fields such as `Self` skipped.
     fn from_amzn_trace_id(value: &[u8]) -> Option<Self> {
-        let (mut root, mut parent, mut sampled) = (None, None, false);
+        let (mut root, mut parent, mut sampled) = (None, None, None);
         for field in value.split(|byte| *byte == b';') {
             let field = field.trim_ascii();
             if let Some(id) = field.strip_prefix(b"Root=") {
@@ -85,7 +87,11 @@ impl TraceContext {
             } else if let Some(id) = field.strip_prefix(b"Parent=") {
                 parent = hex::decode(id).and_then(non_zero);
             } else if let Some(flag) = field.strip_prefix(b"Sampled=") {
-                sampled = flag == b"1";
+                sampled = match flag {
+                    b"1" => Some(true),
+                    b"0" => Some(false),
+                    _ => None, // `?` asks us to decide
+                };
             }
         }
         root.map(|trace_id| Self::child_of(trace_id, parent, sampled))

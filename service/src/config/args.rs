@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::ConfigError;
+use super::traces::TraceArgs;
 use crate::store::migrate;
 
 /// The Task API. Without a command it serves until SIGTERM or Ctrl-C.
@@ -72,6 +73,14 @@ pub struct Args {
     /// Name of this environment in logs
     #[arg(long, env = "DEPLOYMENT_ENVIRONMENT", default_value = "development", global = true)]
     pub deployment_environment: String,
+    /// What is shipped to CloudWatch
+    #[command(flatten)]
+    pub cloudwatch: CloudWatchArgs,
+    /// DSN of the Sentry project that 5xx and panics are told to [default: none]
+    #[arg(long, env = "SENTRY_DSN", hide_env_values = true, global = true)]
+    pub sentry_dsn: Option<String>,
+    #[command(flatten)]
+    pub(super) traces: TraceArgs,
     #[command(flatten)]
     pub(super) later: Later,
 }
@@ -119,6 +128,29 @@ impl Args {
     }
 }
 
+/// Logs and metrics to CloudWatch. Region, credentials and endpoint are found as the AWS SDK finds them.
+#[derive(Debug, Default, clap::Args)]
+pub struct CloudWatchArgs {
+    /// Ship logs to this CloudWatch Logs group as well; it is created when it is missing [default: standard output only]
+    #[arg(long, env = "CLOUDWATCH_LOG_GROUP", global = true)]
+    pub cloudwatch_log_group: Option<String>,
+    /// The stream in that group [default: a name that no other task has]
+    #[arg(long, env = "CLOUDWATCH_LOG_STREAM", global = true)]
+    pub cloudwatch_log_stream: Option<String>,
+    /// Days that a group which had to be created keeps its logs [default: 30]
+    #[arg(long, env = "CLOUDWATCH_LOG_RETENTION_DAYS", global = true)]
+    pub cloudwatch_log_retention_days: Option<String>,
+    /// Ship request metrics too, in the embedded metric format, to this namespace [default: none]
+    #[arg(long, env = "CLOUDWATCH_METRICS_NAMESPACE", global = true)]
+    pub cloudwatch_metrics_namespace: Option<String>,
+    /// Keep lines in this directory until CloudWatch has them, across restarts and kills [default: in memory only]
+    #[arg(long, env = "CLOUDWATCH_SPOOL_DIR", global = true)]
+    pub cloudwatch_spool_dir: Option<String>,
+    /// Megabytes that the directory may take [default: 512]
+    #[arg(long, env = "CLOUDWATCH_SPOOL_MAX_MB", global = true)]
+    pub cloudwatch_spool_max_mb: Option<String>,
+}
+
 /// Settings of parts that this version does not have. A set one ends the start: ignoring it would be a lie.
 #[derive(Debug, clap::Args)]
 pub(super) struct Later {
@@ -128,16 +160,6 @@ pub(super) struct Later {
     pub(super) oidc_issuer: Option<String>,
     #[arg(long, env = "OIDC_CLIENT_ID", hide = true, global = true)]
     pub(super) oidc_client_id: Option<String>,
-    #[arg(long, env = "CLOUDWATCH_LOG_GROUP", hide = true, global = true)]
-    pub(super) cloudwatch_log_group: Option<String>,
-    #[arg(long, env = "CLOUDWATCH_LOG_STREAM", hide = true, global = true)]
-    pub(super) cloudwatch_log_stream: Option<String>,
-    #[arg(long, env = "CLOUDWATCH_METRICS_NAMESPACE", hide = true, global = true)]
-    pub(super) cloudwatch_metrics_namespace: Option<String>,
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide = true, global = true)]
-    pub(super) otel_exporter_otlp_endpoint: Option<String>,
-    #[arg(long, env = "SENTRY_DSN", hide = true, hide_env_values = true, global = true)]
-    pub(super) sentry_dsn: Option<String>,
 }
 
 /// What `task-api` does beside serving.

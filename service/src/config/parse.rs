@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use telemetry::errors::SentrySettings;
 use telemetry::logs::LogFormat;
 
 use super::args::Args;
-use super::{Argon2Config, AuthConfig, Config, DatabaseConfig, LimitsConfig, ListenConfig, LogConfig, Secret};
+use super::{
+    Argon2Config, AuthConfig, Config, DatabaseConfig, LimitsConfig, ListenConfig, LogConfig, Secret, cloudwatch,
+};
+use crate::app::BUILD;
 
 /// One setting that cannot be used. Its text is one line: the variable, what it got, what it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +37,7 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+pub(super) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
     variable: &'static str,
     text: &str,
     min: T,
@@ -108,6 +112,11 @@ fn origins(text: Option<String>) -> Result<Vec<http::HeaderValue>, ConfigError> 
         .collect()
 }
 
+fn sentry(dsn: &str) -> Result<SentrySettings, ConfigError> {
+    let release = format!("task-api@{}+{}", BUILD.version, BUILD.revision);
+    SentrySettings::parse(dsn, release).map_err(|takes| ConfigError::new("SENTRY_DSN", "something else", takes))
+}
+
 fn log_format(text: Option<&str>) -> Result<LogFormat, ConfigError> {
     match text {
         None if std::io::stdout().is_terminal() => Ok(LogFormat::Pretty),
@@ -118,7 +127,7 @@ fn log_format(text: Option<&str>) -> Result<LogFormat, ConfigError> {
 }
 
 /// An empty flag is an unset one, as an empty variable is.
-fn given(text: Option<String>) -> Option<String> {
+pub(super) fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
@@ -129,11 +138,6 @@ impl Args {
             ("REDIS_URL", later.redis_url.take()),
             ("OIDC_ISSUER", later.oidc_issuer.take()),
             ("OIDC_CLIENT_ID", later.oidc_client_id.take()),
-            ("CLOUDWATCH_LOG_GROUP", later.cloudwatch_log_group.take()),
-            ("CLOUDWATCH_LOG_STREAM", later.cloudwatch_log_stream.take()),
-            ("CLOUDWATCH_METRICS_NAMESPACE", later.cloudwatch_metrics_namespace.take()),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", later.otel_exporter_otlp_endpoint.take()),
-            ("SENTRY_DSN", later.sentry_dsn.take()),
         ];
         match settings.into_iter().find(|(_, value)| value.as_ref().is_some_and(|value| !value.is_empty())) {
             Some((variable, _)) => {
@@ -191,7 +195,10 @@ impl Args {
                 format: log_format(given(self.log_format).as_deref())?,
                 filter: self.rust_log,
                 environment: self.deployment_environment,
+                cloudwatch: cloudwatch::settings(self.cloudwatch)?,
             },
+            traces: self.traces.settings()?,
+            sentry: given(self.sentry_dsn).map(|dsn| sentry(&dsn)).transpose()?,
         })
     }
 }

@@ -20,9 +20,12 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::{Frame, SizeHint};
 use telemetry::context::RequestContext;
+use telemetry::errors::{Errors, SafeHeaders};
 use telemetry::logs::{HttpRequestEvent, Outcome};
 use telemetry::metrics::{MethodLabel, Metrics, Rejection, RouteIndex, UpDownGuard};
+use telemetry::redact::redact;
 use telemetry::trace_context::TraceContext;
+use telemetry::traces::Traces;
 
 use super::problem::{Cause, Kind, Problem};
 use crate::app::AppState;
@@ -60,6 +63,10 @@ fn client_address(headers: &HeaderMap, peer: IpAddr, hops: usize) -> IpAddr {
 /// One request's account. Settled when dropped: after the last byte of the body, or when the client has left.
 struct Account {
     metrics: Arc<Metrics>,
+    traces: Option<Traces>,
+    errors: Option<(Errors, SafeHeaders)>,
+    /// Why it failed, as the log has it.
+    cause: Option<String>,
     context: Arc<RequestContext>,
     method: MethodLabel,
     route: RouteIndex,
@@ -91,6 +98,12 @@ impl Drop for Account {
             outcome: self.outcome,
         };
         Arc::clone(&self.context).sync_scope(|| event.emit());
+        if let Some(traces) = &self.traces {
+            traces.end(&self.context, &event);
+        }
+        if let Some((errors, headers)) = &self.errors {
+            errors.request_ended(&self.context, &event, self.cause.as_deref(), headers);
+        }
     }
 }
 
@@ -143,7 +156,10 @@ impl Drop for Accounted {
 pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     let request_id = RequestContext::request_id_from_header(headers.get(REQUEST_ID));
-    let context = RequestContext::new(request_id, TraceContext::from_headers(headers));
+    let trace = TraceContext::from_headers(headers);
+    // Decided before any span exists: a request that is not recorded has none.
+    let trace = state.traces.as_ref().map_or(trace, |traces| traces.decide(trace));
+    let context = RequestContext::new(request_id, trace);
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let client_address = peer.map(|peer| client_address(headers, peer, state.trusted_proxy_hops));
     let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
@@ -158,8 +174,14 @@ pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, n
         bytes: 0,
         _active: state.metrics.active_requests(),
         metrics: Arc::clone(&state.metrics),
+        traces: state.traces.clone(),
+        errors: state.errors.clone().map(|errors| (errors, SafeHeaders::of(headers))),
+        cause: None,
         context: Arc::clone(&context),
     };
+    if let Some(traces) = &state.traces {
+        traces.begin(&context);
+    }
     if let Some(address) = client_address {
         request.extensions_mut().insert(ClientAddress(address));
     }
@@ -167,14 +189,16 @@ pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, n
     account.status = response.status().as_u16();
     account.outcome = response.extensions().get::<Ended>().map_or(Outcome::Answered, |ended| ended.0);
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
-        let cause = cause.as_str();
+        // A database's error may quote what a user sent.
+        let cause = redact(cause);
         Arc::clone(&context).sync_scope(|| {
             if account.status == 500 {
-                tracing::error!(event = "request_failed", cause, "a request failed");
+                tracing::error!(event = "request_failed", cause = cause.as_str(), "a request failed");
             } else {
-                tracing::warn!(event = "request_refused", cause, "a request could not be served now");
+                tracing::warn!(event = "request_refused", cause = cause.as_str(), "a request could not be served now");
             }
         });
+        account.cause = Some(cause);
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&context.request_id) {

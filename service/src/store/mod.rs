@@ -34,7 +34,6 @@ use telemetry::metrics::{Metrics, PoolState};
 
 pub use error::StoreError;
 pub use operation::Operation;
-use probe::Probe;
 use statement::Statement;
 
 /// How long a request waits for a connection to PostgreSQL before it is told to come back.
@@ -108,6 +107,11 @@ impl Db {
     /// Whether this is the embedded database.
     pub fn is_sqlite(&self) -> bool {
         matches!(self.backend, Backend::Sqlite { .. })
+    }
+
+    /// The backend's name in spans.
+    fn system(&self) -> &'static str {
+        if self.is_sqlite() { "sqlite" } else { "postgresql" }
     }
 
     /// Where the store's metrics go.
@@ -213,8 +217,7 @@ impl Db {
             let Backend::Postgres(pool) = &db.backend else {
                 return Err(StoreError::Internal("a transaction for PostgreSQL on SQLite".into()));
             };
-            let mut lease = db.lease(pool, operation).await?;
-            let probe = Probe::start(&db.metrics, operation);
+            let (mut lease, probe) = db.lease(pool, operation).await?;
             let result = lease
                 .transaction::<T, Undo<T>, _>(async move |connection| match work(connection).await? {
                     End::Commit(value) => Ok(value),
@@ -231,8 +234,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     {
-        let mut lease = self.lease(pool, operation).await?;
-        let probe = Probe::start(&self.metrics, operation);
+        let (mut lease, probe) = self.lease(pool, operation).await?;
         // The work takes the request's context along; the wrapper speaks Diesel's error, ours passes through as the value.
         let context = RequestContext::current();
         let run = move |connection: &mut SqliteConnection| match context {
@@ -254,8 +256,7 @@ impl Db {
         T: Send + 'static,
         Statement<Row>: diesel_async::methods::LoadQuery<'static, AsyncPgConnection, T>,
     {
-        let mut lease = self.lease(pool, operation).await?;
-        let probe = Probe::start(&self.metrics, operation);
+        let (mut lease, probe) = self.lease(pool, operation).await?;
         let result = diesel_async::RunQueryDsl::load(statement, &mut *lease).await;
         probe.finish(result.map_err(StoreError::from))
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use diesel_async::AsyncConnection;
 use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolableConnection};
 use telemetry::context::RequestContext;
 use telemetry::metrics::{DbErrorType, Metrics, Rejection};
+use telemetry::traces::DatabaseSpan;
 
 use super::{Db, Operation, StoreError};
 
@@ -17,12 +18,16 @@ pub(super) struct Probe<'a> {
     metrics: &'a Arc<Metrics>,
     operation: Operation,
     started: Instant,
+    /// None within a request that is not recorded.
+    span: DatabaseSpan,
     finished: bool,
 }
 
 impl<'a> Probe<'a> {
-    pub(super) fn start(metrics: &'a Arc<Metrics>, operation: Operation) -> Self {
-        Probe { metrics, operation, started: Instant::now(), finished: false }
+    /// `wait` is how long the connection took to come free.
+    pub(super) fn start(db: &'a Db, operation: Operation, wait: Duration) -> Self {
+        let span = DatabaseSpan::begin(operation.name(), db.system(), wait);
+        Probe { metrics: &db.metrics, operation, started: Instant::now(), span, finished: false }
     }
 
     pub(super) fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -34,6 +39,9 @@ impl<'a> Probe<'a> {
         self.finished = true;
         let elapsed = self.started.elapsed();
         self.metrics.db_operation(self.operation as usize, error, elapsed);
+        if let Some(error) = error {
+            self.span.failed(error.as_str());
+        }
         RequestContext::with_current(|context| context.add_database(elapsed));
     }
 }
@@ -56,13 +64,14 @@ impl Drop for Pending<'_> {
 }
 
 impl Db {
-    /// A connection from the pool, its wait measured and bounded by the pool's own limit. An operation that gets none has
-    /// failed, and its wait is all the time it took: else an outage would show no failed operation.
+    /// A connection from the pool, its wait measured and bounded by the pool's own limit, and the probe of the operation
+    /// that it is for. An operation that gets none has failed, and its wait is all the time it took: else an outage would
+    /// show no failed operation.
     pub(super) async fn lease<'p, C>(
         &self,
         pool: &'p Pool<C>,
         operation: Operation,
-    ) -> Result<PooledConnection<'p, C>, StoreError>
+    ) -> Result<(PooledConnection<'p, C>, Probe<'_>), StoreError>
     where
         C: AsyncConnection + PoolableConnection + Send + 'static,
         AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C>,
@@ -74,16 +83,19 @@ impl Db {
         let started = Instant::now();
         let lease = pool.get().await;
         drop(pending);
-        let waited = started.elapsed();
-        self.metrics.db_wait(waited);
-        let lease = lease.map_err(StoreError::from);
-        if let Err(error) = &lease {
-            self.metrics.db_operation(operation as usize, Some(error.kind()), waited);
-            // The service's own upkeep waits here too; only a request is refused.
-            if matches!(error, StoreError::PoolTimeout) && RequestContext::with_current(|_| ()).is_some() {
-                self.metrics.rejected(Rejection::DatabaseBusy);
+        let wait = started.elapsed();
+        self.metrics.db_wait(wait);
+        match lease.map_err(StoreError::from) {
+            Ok(lease) => Ok((lease, Probe::start(self, operation, wait))),
+            Err(error) => {
+                self.metrics.db_operation(operation as usize, Some(error.kind()), wait);
+                // The service's own upkeep waits here too; only a request is refused.
+                if matches!(error, StoreError::PoolTimeout) && RequestContext::with_current(|_| ()).is_some() {
+                    self.metrics.rejected(Rejection::DatabaseBusy);
+                }
+                DatabaseSpan::begin(operation.name(), self.system(), wait).failed(error.kind().as_str());
+                Err(error)
             }
         }
-        lease
     }
 }

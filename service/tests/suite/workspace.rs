@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Two versions of one of these compile, and then fail at run time: a span that nobody collects, a type that does not
 /// match, two sets of trusted certificates.
-const ONE_VERSION: &[&str] = &["axum", "hyper", "rustls", "tokio", "tracing"];
+const ONE_VERSION: &[&str] = &["axum", "hyper", "opentelemetry", "rustls", "tokio", "tracing"];
 
 const DUPLICATES: &str = include_str!("duplicates.txt");
 

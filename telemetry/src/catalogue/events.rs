@@ -50,6 +50,60 @@ pub const LOG_LINES_DROPPED: LogEvent = LogEvent {
     help: "Log lines were lost between two moments because the output was too slow or failed.",
 };
 
+/// Written at most once a minute for each signal.
+pub const DELIVERY_FAILED: LogEvent = LogEvent {
+    name: "telemetry_delivery_failed",
+    levels: &["WARN"],
+    fields: &["signal", "failures", "dropped", "error"],
+    optional: &[],
+    help: "Spans or errors could not be delivered: how often since the last such line, and how many were lost since the start.",
+};
+
+/// Written by the panic hook.
+pub const PANICKED: LogEvent = LogEvent {
+    name: "panicked",
+    levels: &["ERROR"],
+    fields: &["location", "panic", "thread"],
+    optional: &[],
+    help: "Code panicked; the message is redacted. Within a request the line has its ids.",
+};
+
+/// Written by the shipper, on standard output only, when CloudWatch Logs has not answered well for a while.
+pub const LOG_SHIPPER_FAILING: LogEvent = LogEvent {
+    name: "log_shipper_failing",
+    levels: &["WARN"],
+    fields: &["reason", "error"],
+    optional: &[],
+    help: "Log lines do not reach CloudWatch; they are kept while there is room, and tried again.",
+};
+
+/// Written by the shipper, on standard output only, when that is over.
+pub const LOG_SHIPPER_RECOVERED: LogEvent = LogEvent {
+    name: "log_shipper_recovered",
+    levels: &["INFO"],
+    fields: &["failed_for_ms"],
+    optional: &[],
+    help: "Log lines reach CloudWatch again.",
+};
+
+/// Written by the shipper, on standard output only, once a minute at most.
+pub const LOG_SHIPPER_REJECTED: LogEvent = LogEvent {
+    name: "log_shipper_rejected",
+    levels: &["WARN"],
+    fields: &["lines", "error"],
+    optional: &[],
+    help: "CloudWatch Logs refused lines for good.",
+};
+
+/// The shipper's last line, on standard output only. WARN when lines were lost.
+pub const LOG_SHIPPER_STOPPED: LogEvent = LogEvent {
+    name: "log_shipper_stopped",
+    levels: &["INFO", "WARN"],
+    fields: &["sent", "spooled", "lost"],
+    optional: &[],
+    help: "What became of all lines since the start: accepted, kept on disk for the next start, or lost.",
+};
+
 const INFO: &[&str] = &["INFO"];
 const WARN: &[&str] = &["WARN"];
 const ERROR: &[&str] = &["ERROR"];
@@ -67,7 +121,12 @@ const fn event(
 pub const LOG_EVENTS: &[&LogEvent] = &[
     &HTTP_REQUEST,
     &LOG_LINES_DROPPED,
-    &event("panicked", ERROR, &["location"], "A panic, by its place in the source; its text may quote anything."),
+    &DELIVERY_FAILED,
+    &PANICKED,
+    &LOG_SHIPPER_FAILING,
+    &LOG_SHIPPER_RECOVERED,
+    &LOG_SHIPPER_REJECTED,
+    &LOG_SHIPPER_STOPPED,
     &event("request_failed", ERROR, &["cause"], "Why a request was answered with 500."),
     &event("request_refused", WARN, &["cause"], "Why a request could not be served now."),
     &event("refresh_token_reused", WARN, &["session_id"], "An old refresh token came again: its session was ended."),

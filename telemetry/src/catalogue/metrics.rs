@@ -1,7 +1,8 @@
 //! Every metric. A new one starts here: its doc comment becomes the HELP line, `METRICS` follows by itself.
 
 use super::{
-    AuthResult, ConnectionState, DbErrorType, DropReason, Label, METHODS, Metric, Rejection, STATUS_LABELS, Values,
+    AuthResult, ConnectionState, DbErrorType, DropReason, Label, METHODS, Metric, Rejection, STATUS_LABELS,
+    SentryResult, ShipperDrop, ShipperOutcome, ShipperReject, Signal, Values,
 };
 
 /// Bounds of the request histogram in seconds: the buckets of OpenTelemetry's convention plus 0.2, the objective;
@@ -42,8 +43,7 @@ const DB_LABELS: &[Label] = &[DB_OPERATION_NAME, closed("error_type", &DbErrorTy
 const BUILD_LABELS: &[Label] =
     &[bounded("version", "the running build", 1), bounded("revision", "the running build", 1)];
 
-// CloudWatch, traces and Sentry are further signals once they are built.
-const DROP_LABELS: &[Label] = &[closed("signal", &["log"]), closed("reason", DropReason::LABELS)];
+const DROP_LABELS: &[Label] = &[closed("signal", Signal::LABELS), closed("reason", DropReason::LABELS)];
 
 /// Declares the metrics and their list.
 macro_rules! metrics {
@@ -114,12 +114,56 @@ metrics! {
     /// Panics caught while serving a request.
     PANICS = Metric::counter("panics_total", "{panic}", &[]);
 
+    /// Events for Sentry, one for each failure, by what became of them.
+    SENTRY_EVENTS = Metric::counter(
+        "sentry_events_total", "{event}", &[closed("result", SentryResult::LABELS)]);
+
     /// Telemetry thrown away, by signal and reason.
     TELEMETRY_DROPPED = Metric::counter("telemetry_dropped_total", "{item}", DROP_LABELS);
     /// Log lines produced, the dropped ones among them; less the dropped and the waiting, so many were written.
     TELEMETRY_LOG_LINES = Metric::counter("telemetry_log_lines_total", "{line}", &[]);
     /// Log lines that wait to be written, in bytes.
     TELEMETRY_LOG_QUEUE = Metric::gauge("telemetry_log_queue_bytes", "By", &[]);
+    /// Spans that ended and were to be exported, the dropped ones among them.
+    TELEMETRY_SPANS = Metric::counter("telemetry_spans_total", "{span}", &[]);
+    /// Spans that the collector has taken.
+    TELEMETRY_SPANS_EXPORTED = Metric::counter("telemetry_spans_exported_total", "{span}", &[]);
+    /// Spans that wait to be exported or are on their way.
+    TELEMETRY_SPAN_QUEUE = Metric::gauge("telemetry_span_queue", "{span}", &[]);
+    /// When a signal last arrived at its destination, in seconds since 1970; 0 if never.
+    TELEMETRY_LAST_SUCCESS = Metric::gauge(
+        "telemetry_last_success_seconds", "s", &[closed("signal", &[Signal::Trace.as_str(), Signal::Error.as_str()])]);
+    /// Lines handed to the CloudWatch shipper; at every moment delivered + rejected + dropped + spooled + queued.
+    LOG_SHIPPER_PRODUCED = Metric::counter("log_shipper_produced_total", "{line}", &[]);
+    /// Those of the produced that an earlier process had left in the spool.
+    LOG_SHIPPER_RECOVERED_LINES = Metric::counter("log_shipper_recovered_total", "{line}", &[]);
+    /// Lines that CloudWatch Logs has accepted.
+    LOG_SHIPPER_DELIVERED = Metric::counter("log_shipper_delivered_total", "{line}", &[]);
+    /// Lines that CloudWatch Logs has refused for good, by reason.
+    LOG_SHIPPER_REJECTED_LINES = Metric::counter(
+        "log_shipper_rejected_total", "{line}", &[closed("reason", ShipperReject::LABELS)]);
+    /// Lines that the shipper has thrown away, by reason.
+    LOG_SHIPPER_DROPPED = Metric::counter(
+        "log_shipper_dropped_total", "{line}", &[closed("reason", ShipperDrop::LABELS)]);
+    /// Lines that were cut to what CloudWatch Logs takes.
+    LOG_SHIPPER_TRUNCATED = Metric::counter("log_shipper_truncated_total", "{line}", &[]);
+    /// Requests to CloudWatch Logs, by how they ended; all but ok and refused are tried again.
+    LOG_SHIPPER_REQUESTS = Metric::counter(
+        "log_shipper_requests_total", "{request}", &[closed("outcome", ShipperOutcome::LABELS)]);
+    /// Failed operations on the files of the spool.
+    LOG_SHIPPER_SPOOL_ERRORS = Metric::counter("log_shipper_spool_errors_total", "{error}", &[]);
+    /// Lines that wait in memory, those in flight among them.
+    LOG_SHIPPER_QUEUED_LINES = Metric::gauge("log_shipper_queued_lines", "{line}", &[]);
+    /// Weight of the lines that wait in memory.
+    LOG_SHIPPER_QUEUED_BYTES = Metric::gauge("log_shipper_queued_bytes", "By", &[]);
+    /// Lines that wait on disk, those in flight among them.
+    LOG_SHIPPER_SPOOLED_LINES = Metric::gauge("log_shipper_spooled_lines", "{line}", &[]);
+    /// Size of the spool on disk.
+    LOG_SHIPPER_SPOOLED_BYTES = Metric::gauge("log_shipper_spooled_bytes", "By", &[]);
+    /// When CloudWatch Logs last accepted lines, in seconds since 1970; 0 is never.
+    LOG_SHIPPER_LAST_SUCCESS = Metric::gauge("log_shipper_last_success_time_seconds", "s", &[]);
+    /// Age of the oldest line that is not delivered yet.
+    LOG_SHIPPER_LAG = Metric::gauge("log_shipper_lag_seconds", "s", &[]);
     /// Sample lines of this exposition.
     TELEMETRY_SERIES = Metric::gauge("telemetry_series", "{series}", &[]);
     /// The most sample lines this exposition can grow to, computed from the catalogue.

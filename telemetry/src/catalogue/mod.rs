@@ -6,10 +6,12 @@
 mod events;
 mod metrics;
 mod sets;
+mod spans;
 
 pub use events::*;
 pub use metrics::*;
 pub use sets::*;
+pub use spans::*;
 
 /// What a metric counts like; decides its `# TYPE` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -94,6 +94,86 @@ closed_set! {
         QueueFull = "queue_full",
         /// The output answered with an error.
         WriteFailed = "write_failed",
+        /// The other side refused it, or could not be reached.
+        ExportFailed = "export_failed",
+        /// The other side has asked for a pause.
+        RateLimited = "rate_limited",
+        /// The process ended first.
+        Shutdown = "shutdown",
+    }
+}
+
+closed_set! {
+    /// What became of an event for Sentry.
+    SentryResult {
+        /// Sentry took it.
+        Sent = "sent",
+        /// Sentry refused it, or could not be reached.
+        Failed = "failed",
+        /// Sentry has asked for a pause.
+        RateLimited = "rate_limited",
+        /// There was no room in the queue, or the process ended.
+        Dropped = "dropped",
+    }
+}
+
+closed_set! {
+    /// What is told to the outside.
+    Signal {
+        /// Log lines on standard output.
+        Log = "log",
+        /// Spans over OTLP.
+        Trace = "trace",
+        /// Failures to Sentry.
+        Error = "error",
+        /// Log lines to CloudWatch Logs.
+        CloudWatch = "cloudwatch",
+    }
+}
+
+closed_set! {
+    /// Why CloudWatch Logs refused a line for good.
+    ShipperReject {
+        /// Older than 14 days.
+        TooOld = "too_old",
+        /// More than two hours ahead of its clock.
+        TooNew = "too_new",
+        /// Older than what the group retains.
+        Expired = "expired",
+        /// The request was refused, and by halving it the line was found.
+        Refused = "refused",
+    }
+}
+
+closed_set! {
+    /// Why the shipper threw a line away.
+    ShipperDrop {
+        /// The bounded memory had no room left.
+        QueueFull = "queue_full",
+        /// The spool did not give it back whole.
+        SpoolCorrupt = "spool_corrupt",
+    }
+}
+
+closed_set! {
+    /// How a request to CloudWatch Logs ended.
+    ShipperOutcome {
+        /// Accepted, perhaps without some of its lines.
+        Ok = "ok",
+        /// Too many requests.
+        Throttled = "throttled",
+        /// 5xx, or an answer that broke off.
+        ServerError = "server_error",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// No connection, or it broke.
+        Connection = "connection",
+        /// No credentials, expired ones, or ones without the right.
+        Credentials = "credentials",
+        /// The group or the stream does not exist.
+        Missing = "missing",
+        /// Any other 4xx: something about its lines.
+        Refused = "refused",
     }
 }
 

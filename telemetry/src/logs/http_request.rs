@@ -74,7 +74,7 @@ macro_rules! emit {
             event = HTTP_REQUEST.name,
             method = $event.method,
             route = $event.route,
-            path = cut($event.path),
+            path = cut_path($event.path),
             status = $event.status,
             duration_ms = milliseconds($event.duration),
             db_time_ms = milliseconds($event.db_time),
@@ -104,7 +104,7 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
 
-fn cut(path: &str) -> &str {
+pub(crate) fn cut_path(path: &str) -> &str {
     path.char_indices().nth(PATH_CHARACTERS_MAX).map_or(path, |(end, _)| &path[..end])
 }
 
@@ -116,7 +116,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_path_is_cut_at_512_characters(path in "\\PC{0,600}") {
-            let kept = cut(&path);
+            let kept = cut_path(&path);
             prop_assert_eq!(kept.chars().count(), path.chars().count().min(PATH_CHARACTERS_MAX));
             prop_assert!(path.starts_with(kept));
         }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     catalogue::{LOG_LINES_DROPPED, TOP_LEVEL_FIELDS},
-    clock,
+    clock, cloudwatch,
     context::RequestContext,
     hex,
 };
@@ -44,12 +44,17 @@ impl Identity {
 /// Writes events as JSON lines.
 pub(super) struct JsonLayer {
     identity: Identity,
-    writer: Arc<LogWriter>,
+    writer: Option<Arc<LogWriter>>,
+    shipper: Option<Arc<cloudwatch::Queue>>,
 }
 
 impl JsonLayer {
-    pub(super) fn new(identity: Identity, writer: Arc<LogWriter>) -> Self {
-        Self { identity, writer }
+    pub(super) fn new(
+        identity: Identity,
+        writer: Option<Arc<LogWriter>>,
+        shipper: Option<Arc<cloudwatch::Queue>>,
+    ) -> Self {
+        Self { identity, writer, shipper }
     }
 }
 
@@ -59,7 +64,8 @@ impl<S: Subscriber> Layer<S> for JsonLayer {
         let mut line = BUFFER.try_with(Cell::take).unwrap_or_default();
         line.clear();
         let metadata = event.metadata();
-        append_head(clock::now(), *metadata.level(), metadata.target(), &self.identity, &mut line);
+        let time = clock::now();
+        append_head(time, *metadata.level(), metadata.target(), &self.identity, &mut line);
         RequestContext::with_current(|context| append_request(context, &mut line));
         let mut fields = Fields { line: &mut line, has_message: false, cut: false };
         event.record(&mut fields);
@@ -71,14 +77,19 @@ impl<S: Subscriber> Layer<S> for JsonLayer {
             line.extend_from_slice(b",\"truncated\":true");
         }
         line.extend_from_slice(b"}\n");
-        self.writer.push(&line, *metadata.level());
+        if let Some(writer) = &self.writer {
+            writer.push(&line, *metadata.level());
+        }
+        if let Some(shipper) = self.shipper.as_ref().filter(|_| !cloudwatch::on_own_thread()) {
+            shipper.push(time, *metadata.level(), &line);
+        }
         if line.capacity() <= BUFFER_BYTES_KEPT {
             let _ = BUFFER.try_with(|buffer| buffer.set(line));
         }
     }
 }
 
-fn append_head(time: SystemTime, level: Level, target: &str, identity: &Identity, line: &mut Vec<u8>) {
+pub(super) fn append_head(time: SystemTime, level: Level, target: &str, identity: &Identity, line: &mut Vec<u8>) {
     line.extend_from_slice(b"{\"timestamp\":\"");
     timestamp::append(time, line);
     line.extend_from_slice(b"\",\"level\":\"");
@@ -100,7 +111,7 @@ fn append_request(context: &RequestContext, line: &mut Vec<u8>) {
 }
 
 /// Appends `,"name":`. Names of fields are identifiers or string literals in our code, yet escaped all the same.
-fn append_name(name: &str, line: &mut Vec<u8>) {
+pub(super) fn append_name(name: &str, line: &mut Vec<u8>) {
     line.push(b',');
     escape::string(name, line);
     line.push(b':');

@@ -8,7 +8,7 @@ mod escape;
 mod http_request;
 mod json;
 mod output;
-mod panics;
+mod own;
 mod pretty;
 mod stats;
 mod timestamp;
@@ -22,17 +22,19 @@ use tracing_subscriber::{Layer, Registry, layer::SubscriberExt};
 pub use self::{
     control::{FilterError, LogControl},
     http_request::{HttpRequestEvent, Outcome, PATH_CHARACTERS_MAX},
-    panics::log_panics,
     stats::LogStats,
     writer::{LOG_BUFFER_BYTES_MAX, LOG_BUFFER_ERROR_RESERVE},
 };
 pub(crate) use self::{
     control::{LogFilter, filter},
+    http_request::cut_path,
     json::Identity,
-    writer::LogWriter,
+    own::{Field, OwnLines},
+    writer::{Drops, LogWriter, Summary},
 };
 
-use self::{json::JsonLayer, writer::Summary};
+use self::json::JsonLayer;
+use crate::{cloudwatch, traces::Traces};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,19 +45,37 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// The subscriber: the layer of the format, behind its filter.
+/// The subscriber: the layer of the format, behind its filter. The shipper gets JSON whatever standard output gets, and
+/// one formatting serves both if that is JSON too.
 pub(crate) fn subscriber(
     format: LogFormat,
     colours: bool,
     identity: Identity,
     filter: LogFilter,
     writer: Arc<LogWriter>,
+    shipper: Option<Arc<cloudwatch::Queue>>,
+    traces: Option<&Traces>,
 ) -> Dispatch {
-    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        LogFormat::Json => JsonLayer::new(identity, writer).with_filter(filter).boxed(),
-        LogFormat::Pretty => pretty::layer(writer, colours).with_filter(filter).boxed(),
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match (format, shipper) {
+        (LogFormat::Json, shipper) => JsonLayer::new(identity, Some(writer), shipper).with_filter(filter).boxed(),
+        (LogFormat::Pretty, None) => pretty::layer(writer, colours).with_filter(filter).boxed(),
+        (LogFormat::Pretty, shipper) => {
+            let both = pretty::layer(writer, colours).and_then(JsonLayer::new(identity, None, shipper));
+            both.with_filter(filter).boxed()
+        }
     };
-    Dispatch::new(tracing_subscriber::registry().with(layer))
+    let registry = tracing_subscriber::registry().with(layer);
+    match traces {
+        Some(traces) => Dispatch::new(registry.with(traces.layer())),
+        None => Dispatch::new(registry),
+    }
+}
+
+/// Text as JSON, in quotes.
+pub(crate) fn json_string(text: &str) -> String {
+    let mut out = Vec::new();
+    escape::string(text, &mut out);
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// How the writer words the line about lines it lost.

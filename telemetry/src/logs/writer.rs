@@ -39,9 +39,9 @@ pub(crate) type Summary = Box<dyn Fn(&Drops, &mut Vec<u8>) + Send>;
 /// Lines lost since the last summary.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Drops {
-    pub(super) lines: u64,
-    pub(super) first: SystemTime,
-    pub(super) last: SystemTime,
+    pub(crate) lines: u64,
+    pub(crate) first: SystemTime,
+    pub(crate) last: SystemTime,
 }
 
 /// What requests and the thread share.

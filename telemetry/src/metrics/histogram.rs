@@ -50,6 +50,12 @@ impl Histogram {
         self.sum_nanoseconds.fetch_add(nanoseconds, Relaxed);
     }
 
+    /// Observations in each bucket, the one above the last bound included, and their sum in seconds.
+    pub(super) fn buckets(&self) -> (Vec<u64>, f64) {
+        let buckets = self.counts.iter().map(|bucket| bucket.load(Relaxed)).collect();
+        (buckets, self.sum_nanoseconds.load(Relaxed) as f64 / NANOSECONDS)
+    }
+
     /// The count is the sum of the buckets, so that the two always agree; an observation that arrives meanwhile may
     /// be in the sum already.
     pub(super) fn snapshot(&self) -> Snapshot {

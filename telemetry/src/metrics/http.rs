@@ -9,7 +9,7 @@ use std::{
 use http::Method;
 
 use super::{histogram::Histogram, registry::Registry};
-use crate::catalogue::{HTTP_REQUEST_DURATION, METHODS, STATUS_LABELS, STATUSES, UNMATCHED};
+use crate::catalogue::{HTTP_BUCKETS, HTTP_REQUEST_DURATION, METHODS, STATUS_LABELS, STATUSES, UNMATCHED};
 
 /// The synthetic label until callers can prove a claim to another.
 const SYNTHETIC_NONE: &str = "none";
@@ -69,6 +69,36 @@ impl RouteIndex {
     pub const UNMATCHED: Self = Self(0);
 }
 
+/// What one route has seen, whatever the method and the status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteTotals {
+    /// The template, or `unmatched`.
+    pub route: &'static str,
+    /// Requests by duration: one for each of `HTTP_BUCKETS`, and one for what took longer.
+    pub buckets: [u64; HTTP_BUCKETS.len() + 1],
+    /// Requests whose status was 500 or above.
+    pub faults: u64,
+    /// All durations, in seconds.
+    pub sum_seconds: f64,
+}
+
+impl RouteTotals {
+    /// All requests.
+    pub fn requests(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// What has come since `before`, or since the start.
+    pub fn since(&self, before: Option<&Self>) -> Self {
+        let Some(before) = before else { return self.clone() };
+        let mut growth = self.clone();
+        growth.buckets.iter_mut().zip(before.buckets).for_each(|(now, then)| *now = now.saturating_sub(then));
+        growth.faults = growth.faults.saturating_sub(before.faults);
+        growth.sum_seconds = (growth.sum_seconds - before.sum_seconds).max(0.0);
+        growth
+    }
+}
+
 /// The handles of the request histogram.
 #[derive(Debug)]
 pub(super) struct HttpTable {
@@ -111,6 +141,24 @@ impl HttpTable {
 
     pub(super) fn route(&self, index: RouteIndex) -> &'static str {
         self.routes.get(index.0).copied().unwrap_or(UNMATCHED)
+    }
+
+    /// The sums over methods and statuses.
+    pub(super) fn totals(&self) -> Vec<RouteTotals> {
+        let of_route = METHODS.len() * STATUSES.len();
+        let total = |(route, slots): (&&'static str, &[OnceLock<Arc<Histogram>>])| {
+            let mut total = RouteTotals { route, buckets: [0; HTTP_BUCKETS.len() + 1], faults: 0, sum_seconds: 0.0 };
+            for (slot, histogram) in slots.iter().enumerate().filter_map(|(slot, cell)| Some((slot, cell.get()?))) {
+                let (buckets, sum) = histogram.buckets();
+                total.buckets.iter_mut().zip(&buckets).for_each(|(all, one)| *all += one);
+                total.sum_seconds += sum;
+                if STATUSES[slot % STATUSES.len()] >= 500 {
+                    total.faults += buckets.iter().sum::<u64>();
+                }
+            }
+            total
+        };
+        self.routes.iter().zip(self.slots.chunks(of_route)).map(total).collect()
     }
 
     pub(super) fn histogram(

@@ -5,10 +5,12 @@
 //! registered once and kept, so recording is an index into a table and an atomic addition; nothing needs upkeep. The
 //! exporter's `idle_timeout` must stay off: it silently discards what kept handles record after it has expired.
 
+mod delivery;
 mod histogram;
 mod http;
 mod process;
 mod registry;
+mod shipper;
 mod text;
 mod up_down;
 
@@ -20,16 +22,21 @@ use std::{
 use ::metrics::{Counter, Gauge};
 
 pub use self::{
-    http::{MethodLabel, RouteIndex, RouteLabel},
+    http::{MethodLabel, RouteIndex, RouteLabel, RouteTotals},
     up_down::{UpDown, UpDownGuard},
 };
 pub use crate::catalogue::{AuthResult, DbErrorType, Rejection};
 use crate::{
-    catalogue::{self, ConnectionState, DropReason, METRICS},
+    catalogue::{self, ConnectionState, METRICS},
+    cloudwatch::ShipperStats,
+    errors::Errors,
     logs::LogStats,
+    traces::Traces,
 };
 
-use self::{histogram::Histogram, http::HttpTable, registry::Registry};
+use self::{
+    delivery::DeliveryMetrics, histogram::Histogram, http::HttpTable, registry::Registry, shipper::ShipperMetrics,
+};
 
 /// Which build runs.
 #[derive(Debug, Clone, Copy)]
@@ -78,10 +85,12 @@ pub struct Metrics {
     tasks_completed: Counter,
     tasks_purged: Counter,
     auth_attempts: Vec<Counter>,
-    log_dropped: Vec<Counter>,
     log_lines: Counter,
     log_queue_bytes: Gauge,
     log_stats: OnceLock<Arc<LogStats>>,
+    deliveries: DeliveryMetrics,
+    shipper: ShipperMetrics,
+    shipper_stats: OnceLock<ShipperStats>,
     series_max: usize,
 }
 
@@ -134,10 +143,12 @@ impl Metrics {
             tasks_completed: registry.counter(&catalogue::TASKS_COMPLETED, &[]),
             tasks_purged: registry.counter(&catalogue::TASKS_PURGED, &[]),
             auth_attempts: registry.counters(&catalogue::AUTH_ATTEMPTS, &[], AuthResult::LABELS),
-            log_dropped: registry.counters(&catalogue::TELEMETRY_DROPPED, &["log"], DropReason::LABELS),
+            deliveries: DeliveryMetrics::new(&registry),
             log_lines: registry.counter(&catalogue::TELEMETRY_LOG_LINES, &[]),
             log_queue_bytes: registry.gauge(&catalogue::TELEMETRY_LOG_QUEUE, &[]),
             log_stats: OnceLock::new(),
+            shipper: ShipperMetrics::new(&registry),
+            shipper_stats: OnceLock::new(),
             series_max,
             http,
             registry,
@@ -149,15 +160,37 @@ impl Metrics {
         let _ = self.log_stats.set(stats);
     }
 
+    /// Lets `render` export the counts of the spans; the first call counts.
+    pub fn attach_traces(&self, traces: &Traces) {
+        self.deliveries.attach_traces(Arc::clone(traces.stats()));
+    }
+
+    /// Lets `render` export the counts of the events for Sentry; the first call counts.
+    pub fn attach_errors(&self, errors: &Errors) {
+        self.deliveries.attach_errors(Arc::clone(errors.stats()));
+    }
+
+    /// Lets `render` export the accounts of the CloudWatch shipper; the first call counts.
+    pub fn attach_shipper(&self, stats: ShipperStats) {
+        let _ = self.shipper_stats.set(stats);
+    }
+
+    /// What each route has seen since the start, in the order of their indexes.
+    pub fn route_totals(&self) -> Vec<RouteTotals> {
+        self.http.totals()
+    }
+
     /// The Prometheus text exposition, version 0.0.4 (the exporter knows neither OpenMetrics nor exemplars), with
     /// the process' own figures read at this moment.
     pub fn render(&self) -> String {
+        self.deliveries.refresh(self.log_stats.get().map(|stats| &**stats));
         if let Some(stats) = self.log_stats.get() {
-            for (counter, reason) in self.log_dropped.iter().zip(DropReason::ALL) {
-                counter.absolute(stats.dropped(*reason));
-            }
             self.log_lines.absolute(stats.produced());
             self.log_queue_bytes.set(stats.queue_bytes() as f64);
+        }
+        if let Some(counts) = self.shipper_stats.get().map(ShipperStats::counts) {
+            self.shipper.update(&counts);
+            self.deliveries.refresh_shipper(&counts);
         }
         let mut out = self.registry.render();
         process::render(&mut out);

@@ -6,3 +6,4 @@ mod metrics;
 mod panics;
 mod support;
 mod trace_context;
+mod traces;

@@ -34,6 +34,9 @@ pub(crate) fn settings(filter: &str) -> Settings {
         environment: "te\"st".to_owned(),
         format: LogFormat::Json,
         filter: filter.to_owned(),
+        cloudwatch: None,
+        traces: None,
+        sentry: None,
     }
 }
 

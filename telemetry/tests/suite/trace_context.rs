@@ -114,7 +114,7 @@ proptest! {
     #[test]
     fn what_we_send_reads_back_as_a_child_of_our_span(trace_id: [u8; 16], span_id: [u8; 8], sampled: bool) {
         prop_assume!(trace_id != [0; 16] && span_id != [0; 8]);
-        let ours = TraceContext { trace_id, span_id, parent_span_id: None, sampled };
+        let ours = TraceContext { trace_id, span_id, parent_span_id: None, parent_sampled: None, sampled };
         let mut headers = HeaderMap::new();
         headers.insert("traceparent", ours.traceparent());
         let theirs = TraceContext::from_headers(&headers);

@@ -1,15 +1,21 @@
 //! What the tests stand on: real databases, the service in this process or as a process of its own, a client, a proxy.
 
 pub mod app;
+pub mod aws_faults;
+pub mod bugsink;
 mod checks;
 pub mod client;
+pub mod collector;
+pub mod emf;
 pub mod ground;
+pub mod moto;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod reply;
 pub mod scrape;
+pub mod sentry;
 pub mod sqlite;
 mod supervisor;
 
