@@ -25,6 +25,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("DATABASE_URL", "postgres://user:planted@/tasks", "postgres://"),
     ("DATABASE_URL", "postgres://user:planted@host/tasks?no_such_option=1", "postgres://"),
     ("DATABASE_URL", "postgres://user:planted@host/tasks?sslmode=require", "sslrootcert"),
+    ("DATABASE_URL", "postgres://user:planted?@host/tasks?sslmode=require", "%3F"),
     ("DATABASE_POOL_SIZE", "0", "a whole number from 1 to 1000"),
     ("DATABASE_POOL_SIZE", "many", "a whole number from 1 to 1000"),
     ("AUTO_MIGRATE", "yes please", "true or false"),

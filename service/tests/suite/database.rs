@@ -196,6 +196,21 @@ async fn connections_that_died_while_idle_cost_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keyed_write_that_the_database_keeps_waiting_is_no_running_request() {
+    let Some(_) = Cluster::get() else { return };
+    let app = TestApp::spawn(Backend::Postgres).await;
+    let ann = app.register("ann").await;
+    let (client, connection) = tokio_postgres::connect(app.storage.url(), NoTls).await.expect("a session");
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE tasks IN EXCLUSIVE MODE").await.expect("the table's lock");
+    let keyed = || ann.post("tasks", json!({"title": "Once"})).header("idempotency-key", "k");
+    refused(keyed().await);
+    client.batch_execute("COMMIT").await.expect("the lock goes");
+    let made = keyed().await.expect(201).text_at("/id");
+    assert_eq!(keyed().await.expect(201).text_at("/id"), made, "made once, then said again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_somebody_else_holds_is_given_up_on() {
     let Some(_) = Cluster::get() else { return };
     let app = TestApp::spawn(Backend::Postgres).await;

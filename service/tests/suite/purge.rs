@@ -8,6 +8,7 @@ use service::store::purge::Purged;
 
 use super::given::{self, app_at_noon, chain, logged_in, path, shared_project, task, titles};
 use super::harness::client::Api;
+use super::harness::postgres::Cluster;
 use super::harness::{Backend, TestApp, on_both_backends};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -157,4 +158,22 @@ on_both_backends! {
         clock.advance(DAY);
         assert_eq!(purge(&app, &clock).await, Purged { tasks: 0, others: 1 }, "the session of the login");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_is_being_restored_outlives_the_purge() {
+    let Some(_) = Cluster::get() else { return };
+    let (app, clock) = app_at_noon(Backend::Postgres).await;
+    let ann = app.register("ann").await;
+    let kept = task(&ann, json!({"title": "kept"})).await;
+    delete(&ann, &kept).await;
+    clock.advance(31 * DAY);
+    let (client, connection) =
+        tokio_postgres::connect(app.storage.url(), tokio_postgres::NoTls).await.expect("a session");
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; UPDATE tasks SET deleted_at = NULL").await.expect("a restore under way");
+    assert_eq!(purge(&app, &clock).await.tasks, 0, "somebody holds it");
+    client.batch_execute("COMMIT").await.expect("it is restored");
+    assert_eq!(purge(&app, &clock).await.tasks, 0, "it is in the trash no more");
+    logged_in(&app, &ann).await.get(&path(&kept)).await.expect(200);
 }
