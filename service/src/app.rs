@@ -4,7 +4,7 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -15,14 +15,17 @@ use telemetry::logs::LogControl;
 use telemetry::metrics::{BuildInfo, Metrics};
 use telemetry::traces::Traces;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::auth::keys::Keys;
 use crate::auth::passwords::Passwords;
+use crate::auth::synthetic::SyntheticRight;
 use crate::auth::tokens::Tokens;
 use crate::clock::Clock;
 use crate::config::{Config, LimitsConfig};
+use crate::http::admission::Admission;
 use crate::http::cursor::Cursors;
 use crate::http::rate_limit::RateLimit;
 use crate::http::routes::ROUTES;
@@ -40,6 +43,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Access and refresh tokens.
     pub tokens: Tokens,
+    /// Who may say that a request is synthetic; nobody where there is no secret.
+    pub synthetic: Option<SyntheticRight>,
     /// Password hashing.
     pub passwords: Passwords,
     /// Where pages start.
@@ -48,8 +53,8 @@ pub struct AppState {
     pub principal_rate: RateLimit,
     /// Requests to auth routes from one address.
     pub address_rate: RateLimit,
-    /// Requests that may be handled at once.
-    pub in_flight: Semaphore,
+    /// Who may be handled now, and who waits for it.
+    pub admission: Admission,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// Entries of `X-Forwarded-For` to believe.
@@ -76,14 +81,8 @@ pub struct App {
     limits: LimitsConfig,
 }
 
-/// Which build this is.
-pub const BUILD: BuildInfo = BuildInfo {
-    version: env!("CARGO_PKG_VERSION"),
-    revision: match option_env!("GIT_REVISION") {
-        Some(revision) => revision,
-        None => "unknown",
-    },
-};
+/// Which build this is; `build.rs` finds the revision.
+pub const BUILD: BuildInfo = BuildInfo { version: env!("CARGO_PKG_VERSION"), revision: env!("GIT_REVISION") };
 
 impl App {
     /// Opens the database, applies migrations where it should, and binds the listeners.
@@ -98,10 +97,11 @@ impl App {
             let report =
                 migrate::run(url, migrate::Command::Up).await.context("the migrations could not be applied")?;
             for version in report.changed {
-                tracing::info!(event = "migrated", version, "a migration was applied");
+                tracing::info!(event = "migrated", migration = version, "a migration was applied");
             }
         }
         let metrics = Metrics::new(ROUTES, Operation::NAMES, BUILD);
+        metrics.attach_runtime(Handle::current());
         let (log_control, traces, errors) = match telemetry {
             Some(handles) => {
                 metrics.attach_logs(handles.log_stats);
@@ -125,11 +125,13 @@ impl App {
             db: store::Db::open(url, config.database.pool_size, Arc::clone(&metrics)).await?,
             clock,
             tokens: Tokens::new(&jwt_secret, previous),
+            synthetic: config.auth.synthetic_secret.as_ref().map(SyntheticRight::new),
             passwords: Passwords::start(config.auth.argon2)?,
             cursors: Cursors(Keys::new(&jwt_secret, previous, "cursor")),
             principal_rate: RateLimit::new(limits.rate_limit_per_second),
             address_rate: RateLimit::new(limits.rate_limit_per_second),
-            in_flight: Semaphore::new(limits.max_in_flight),
+            // Whoever is let in at last has half of its time left.
+            admission: Admission::new(limits.max_in_flight, limits.queue_timeout.min(limits.request_timeout / 2)),
             request_timeout: limits.request_timeout,
             trusted_proxy_hops: config.listen.trusted_proxy_hops,
             readiness: admin::Readiness::default(),
@@ -173,20 +175,22 @@ impl App {
         let address =
             |listener: &TcpListener| listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
         let (api, admin) = (address(&self.api), address(&self.admin));
+        let plan = StopPlan::of(&self.limits);
         let settings = serve::Settings {
             max_connections: self.limits.max_connections,
             header_timeout: self.limits.header_timeout,
-            grace: self.limits.shutdown_grace,
+            grace: plan.finish,
             metrics: Arc::clone(&self.state.metrics),
         };
-        let admin_settings =
-            serve::Settings { max_connections: 100, grace: Duration::from_secs(1), ..settings.clone() };
+        let admin_settings = serve::Settings { max_connections: 100, grace: plan.admin, ..settings.clone() };
         let admin_router = admin::router(Arc::clone(&self.state));
         let api_router = routes::router(Arc::clone(&self.state), &self.cors_allowed_origins, self.routes);
         let api_task = tokio::spawn(serve::serve(self.api, api_router, settings, api_stops));
         let admin_task = tokio::spawn(serve::serve(self.admin, admin_router, admin_settings, admin_stops));
         let upkeep = tokio::spawn(upkeep(Arc::clone(&self.state)));
-        let (state, drain_delay) = (Arc::clone(&self.state), self.limits.drain_delay);
+        let metrics = Arc::clone(&self.state.metrics);
+        let delays = tokio::spawn(async move { metrics.watch_scheduling_delay().await });
+        let state = Arc::clone(&self.state);
         let task = tokio::spawn(async move {
             let mut stop_requested = stop_requested;
             if stop_requested.wait_for(|stop| *stop).await.is_err() {
@@ -195,19 +199,45 @@ impl App {
             state.draining.store(true, Ordering::Relaxed);
             tracing::info!(
                 event = "draining",
-                delay_ms = drain_delay.as_millis() as u64,
+                delay_ms = plan.drain.as_millis() as u64,
                 "not ready any more, serving on"
             );
-            tokio::time::sleep(drain_delay).await;
+            tokio::time::sleep(plan.drain).await;
             let _ = stop_api.send(true);
             let cut = api_task.await.unwrap_or(0);
             // Metrics and health stay to the end.
             let _ = stop_admin.send(true);
             let _ = admin_task.await;
             upkeep.abort();
+            delays.abort();
             tracing::info!(event = "stopped", connections_cut = cut as u64, "stopped");
         });
-        Running { api, admin, state: self.state, begin_stop, task }
+        Running { api, admin, state: self.state, begin_stop, task, grace: self.limits.shutdown_grace }
+    }
+}
+
+/// The longest that the last telemetry may take to leave.
+pub const FLUSH_MAX: Duration = Duration::from_secs(4);
+/// The part of the grace that is kept for it, as one of so many, where that is less.
+const FLUSH_SHARE: u32 = 5;
+/// The longest that the admin listener waits for who asks it at the end.
+const ADMIN_MAX: Duration = Duration::from_secs(1);
+
+/// How a stop spends its grace, so that all of it fits: serving on, finishing what is in flight, closing the admin listener, and
+/// in what is left the flush of the telemetry. An orchestrator kills without regard to whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct StopPlan {
+    drain: Duration,
+    finish: Duration,
+    admin: Duration,
+}
+
+impl StopPlan {
+    fn of(limits: &LimitsConfig) -> StopPlan {
+        let flush = FLUSH_MAX.min(limits.shutdown_grace / FLUSH_SHARE);
+        let serving = limits.shutdown_grace - flush;
+        let drain = limits.drain_delay.min(serving);
+        StopPlan { drain, finish: serving - drain, admin: ADMIN_MAX.min(flush / 4) }
     }
 }
 
@@ -220,6 +250,7 @@ pub struct Running {
     state: Arc<AppState>,
     begin_stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    grace: Duration,
 }
 
 impl Running {
@@ -228,10 +259,13 @@ impl Running {
         &self.state
     }
 
-    /// Stops: not ready at once, serving on for the drain delay, then finishing what is in flight within the grace.
-    pub async fn stop(self) {
+    /// Stops: not ready at once, serving on for the drain delay, then finishing what is in flight. Says when the grace is over,
+    /// of which something is left then for the flush of the telemetry.
+    pub async fn stop(self) -> Instant {
+        let end = Instant::now() + self.grace;
         let _ = self.begin_stop.send(true);
         let _ = self.task.await;
+        end
     }
 }
 
@@ -257,5 +291,30 @@ async fn upkeep(state: Arc<AppState>) {
         if let Err(error) = result {
             tracing::warn!(event = "maintenance_failed", error = %error, "maintenance did not succeed; it is tried again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(grace: u64, drain: u64) -> (u64, u64, u64) {
+        let (shutdown_grace, drain_delay) = (Duration::from_millis(grace), Duration::from_millis(drain));
+        let plan = StopPlan::of(&LimitsConfig { shutdown_grace, drain_delay, ..LimitsConfig::default() });
+        let [drain, finish, admin] = [plan.drain, plan.finish, plan.admin].map(|part| part.as_millis() as u64);
+        (drain, finish, admin)
+    }
+
+    #[test]
+    fn what_serves_ends_so_early_that_the_flush_lies_within_the_grace() {
+        assert_eq!(plan(25_000, 0), (0, 21_000, 1000));
+        assert_eq!(plan(25_000, 10_000), (10_000, 11_000, 1000));
+        assert_eq!(plan(1000, 0), (0, 800, 50));
+        assert_eq!(plan(0, 0), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_drain_delay_longer_than_the_grace_leaves_the_flush_its_time() {
+        assert_eq!(plan(10_000, 60_000), (8000, 0, 500));
     }
 }

@@ -68,6 +68,8 @@ pub struct AuthConfig {
     pub jwt_secret: Option<Secret>,
     /// `JWT_SECRET_PREVIOUS`: still accepted, never signed with.
     pub jwt_secret_previous: Option<Secret>,
+    /// `SYNTHETIC_SECRET`: who knows it may say that a request is the canary's or a load test's; nobody by default.
+    pub synthetic_secret: Option<Secret>,
     /// What a password costs to check.
     pub argon2: Argon2Config,
 }
@@ -92,15 +94,17 @@ impl Default for Argon2Config {
 pub struct LimitsConfig {
     /// `REQUEST_TIMEOUT_MS`: from the end of the header to the start of the answer.
     pub request_timeout: Duration,
-    /// `MAX_IN_FLIGHT`: requests handled at once; one more is told to come back.
+    /// `MAX_IN_FLIGHT`: requests handled at once; one more waits for its turn.
     pub max_in_flight: usize,
+    /// `QUEUE_TIMEOUT_MS`: how long it waits before it is told to come back; zero tells it at once.
+    pub queue_timeout: Duration,
     /// `MAX_CONNECTIONS`: open connections; one more is closed at once.
     pub max_connections: usize,
     /// `HEADER_TIMEOUT_MS`: from the first byte of a request to the end of its header.
     pub header_timeout: Duration,
-    /// `SHUTDOWN_GRACE_MS`: how long requests in flight may take to finish.
+    /// `SHUTDOWN_GRACE_MS`: from the signal to the end of the process, whatever hangs.
     pub shutdown_grace: Duration,
-    /// `DRAIN_DELAY_MS`: how long a stopping service serves on, not ready, so that the load balancer notices.
+    /// `DRAIN_DELAY_MS`: how much of that a stopping service serves on, not ready, so that the load balancer notices.
     pub drain_delay: Duration,
     /// `RATE_LIMIT_PER_SECOND`: per principal, and per address on auth routes; 0 is off.
     pub rate_limit_per_second: u32,
@@ -109,6 +113,8 @@ pub struct LimitsConfig {
 /// Logs and what names the service in them.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
+    /// `OTEL_SERVICE_NAME`: who speaks, in every signal.
+    pub service: String,
     /// `LOG_FORMAT`.
     pub format: LogFormat,
     /// `RUST_LOG`.
@@ -155,10 +161,12 @@ impl Config {
             auth: AuthConfig {
                 jwt_secret: Some(Secret::new("a key of at least 32 bytes, for tests only")),
                 jwt_secret_previous: None,
+                synthetic_secret: None,
                 argon2: Argon2Config { memory_kib: 64, passes: 1 },
             },
             limits: LimitsConfig::default(),
             logs: LogConfig {
+                service: "task-api".into(),
                 format: LogFormat::Json,
                 filter: "info".into(),
                 environment: "test".into(),
@@ -175,6 +183,7 @@ impl Default for LimitsConfig {
         LimitsConfig {
             request_timeout: Duration::from_millis(10_000),
             max_in_flight: 512,
+            queue_timeout: Duration::from_millis(5_000),
             max_connections: 10_000,
             header_timeout: Duration::from_millis(10_000),
             shutdown_grace: Duration::from_millis(25_000),

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod http;
+mod percent;
 pub mod projects;
 pub mod secret;
 pub mod store;

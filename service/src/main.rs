@@ -2,19 +2,19 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use service::app::App;
+use service::app::{App, FLUSH_MAX};
 use service::clock::Clock;
 use service::config::{Args, Command, Config, Ended};
 use service::store::migrate;
 use telemetry::{InitError, Telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// `EX_USAGE` of BSD's sysexits: the command line or the configuration is wrong.
 const USAGE: u8 = 64;
-/// How long log lines may take to leave at the end: with the grace of 25 s for requests, within the 30 s after which ECS
-/// kills.
-const FLUSH_MAX: Duration = Duration::from_secs(4);
+/// What the last telemetry gets even where the grace is over or was none: its lines are written, and tell what was lost.
+const FLUSH_MIN: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let args = match Args::read() {
@@ -43,10 +43,14 @@ fn main() -> ExitCode {
         }
     };
     let result = block_on(run(config, &telemetry));
-    if let Err(error) = &result {
-        tracing::error!(event = "failed", error = format!("{error:#}"), "the service ends");
-    }
-    telemetry.shutdown(FLUSH_MAX);
+    let flush = match &result {
+        Ok(end) => end.saturating_duration_since(Instant::now()).clamp(FLUSH_MIN, FLUSH_MAX),
+        Err(error) => {
+            tracing::error!(event = "failed", error = format!("{error:#}"), "the service ends");
+            FLUSH_MAX
+        }
+    };
+    telemetry.shutdown(flush);
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -64,7 +68,7 @@ fn say(why: &str) {
 
 fn start_telemetry(config: &Config) -> Result<Telemetry, InitError> {
     telemetry::init(telemetry::Settings {
-        service: "task-api",
+        service: config.logs.service.clone().leak(), // once, for as long as the process lives
         version: env!("CARGO_PKG_VERSION"),
         environment: config.logs.environment.clone(),
         format: config.logs.format,
@@ -108,10 +112,13 @@ fn migrate(args: &Args, action: migrate::Command) -> ExitCode {
     }
 }
 
-async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
+/// Serves until it is told to stop; says when it has to be gone.
+async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<Instant> {
     raise_descriptor_limit();
     let app = App::build_with_telemetry(config, Clock::system(), Some(telemetry.handles())).await?;
     telemetry.attach(&app.state().metrics);
+    // Before anybody can be told that it is ready: who stops it then is heard.
+    let mut stop = Stop::listen()?;
     let running = app.start();
     let (api, admin) = (format!("http://{}", running.api), format!("http://{}", running.admin));
     let to = telemetry.destinations();
@@ -128,9 +135,8 @@ async fn run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
         errors = to.errors,
         "serving the API on {api}, its docs on {docs}, metrics on {metrics}"
     );
-    stop_signal().await?;
-    running.stop().await;
-    Ok(())
+    stop.heard().await;
+    Ok(running.stop().await)
 }
 
 fn listed(versions: &[String]) -> String {
@@ -147,12 +153,21 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Waits for SIGTERM, or Ctrl-C at a terminal.
-async fn stop_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+/// SIGTERM, or Ctrl-C at a terminal.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Stop> {
+        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

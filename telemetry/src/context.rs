@@ -5,7 +5,7 @@ use std::{
     future::Future,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -14,9 +14,11 @@ use http::HeaderValue;
 use uuid::Uuid;
 
 use crate::{
+    catalogue::Synthetic,
     clock,
     panics::{PanicReport, PanicSlot},
     random::random_bytes,
+    redact::is_like_token,
     trace_context::TraceContext,
     traces::SpanSlot,
 };
@@ -35,24 +37,34 @@ pub struct RequestContext {
     pub request_id: Box<str>,
     /// Its place in the trace.
     pub trace: TraceContext,
+    /// Whose it is, as far as that is believed.
+    pub synthetic: Synthetic,
     /// Its span, if it is sampled.
     pub(crate) span: SpanSlot,
     /// What panicked while it was served.
     pub(crate) panic: PanicSlot,
     user_id: OnceLock<Uuid>,
+    is_given_up: AtomicBool,
     database_queries: AtomicU32,
     database_nanoseconds: AtomicU64,
 }
 
 impl RequestContext {
-    /// A context for one request.
+    /// A context for one request of a user's.
     pub fn new(request_id: String, trace: TraceContext) -> Arc<Self> {
+        Self::of(request_id, trace, Synthetic::None)
+    }
+
+    /// A context for one request of this kind.
+    pub fn of(request_id: String, trace: TraceContext, synthetic: Synthetic) -> Arc<Self> {
         Arc::new(Self {
             request_id: request_id.into_boxed_str(),
             trace,
+            synthetic,
             span: SpanSlot::default(),
             panic: PanicSlot::default(),
             user_id: OnceLock::new(),
+            is_given_up: AtomicBool::new(false),
             database_queries: AtomicU32::new(0),
             database_nanoseconds: AtomicU64::new(0),
         })
@@ -66,6 +78,11 @@ impl RequestContext {
     /// Lends the current context, without touching its reference count.
     pub fn with_current<R>(use_it: impl FnOnce(&Self) -> R) -> Option<R> {
         CURRENT.try_with(|context| use_it(context)).ok()
+    }
+
+    /// Whether the running task serves a synthetic request; false outside of a request.
+    pub fn is_synthetic() -> bool {
+        CURRENT.try_with(|context| context.synthetic != Synthetic::None).unwrap_or(false)
     }
 
     /// Makes this the current context while `future` runs. A task that `future` spawns does not inherit it.
@@ -90,8 +107,18 @@ impl RequestContext {
     }
 
     /// What panicked while the request was served; from now on a panic is nobody's but its own.
-    pub(crate) fn take_panic(&self) -> Option<PanicReport> {
+    pub fn take_panic(&self) -> Option<PanicReport> {
         self.panic.take()
+    }
+
+    /// Notes that its time is over: what is dropped from now on took too long, and was not left by its client.
+    pub fn give_up(&self) {
+        self.is_given_up.store(true, Relaxed);
+    }
+
+    /// Whether its time is over.
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Relaxed)
     }
 
     /// Adds one database operation and the time it took.
@@ -111,13 +138,14 @@ impl RequestContext {
         Duration::from_nanos(self.database_nanoseconds.load(Relaxed))
     }
 
-    /// The request's id: the client's if it has 1 to 128 characters of `A-Z a-z 0-9 . _ -`, else a new UUIDv7. What
-    /// is taken ends up in logs and headers, hence the short alphabet.
+    /// The request's id: the client's if it has 1 to 128 characters of `A-Z a-z 0-9 . _ -` and does not look like a token,
+    /// else a new UUIDv7. What is taken ends up in logs and headers, hence the short alphabet and no token.
     pub fn request_id_from_header(header: Option<&HeaderValue>) -> String {
         header
             .and_then(|value| value.to_str().ok())
             .filter(|id| (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len()))
             .filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)))
+            .filter(|id| !is_like_token(id))
             .map_or_else(new_request_id, str::to_owned)
     }
 }
@@ -147,6 +175,22 @@ mod tests {
             let header = HeaderValue::from_str(&sent).ok();
             let id = RequestContext::request_id_from_header(header.as_ref());
             assert_eq!(id == sent, kept, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_looks_like_a_token_is_replaced() {
+        let refresh = "AZ9h3kQ7cYvL2mNpR5tWx8yB4dF6gJ1sU0eIoKqTzVw";
+        let without_digits = "AZhkQcYvLmNpRtWxyBdFgJsUeIoKqTzVwaBcDeFgHiJ";
+        for token in [refresh, without_digits, "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"] {
+            let id = RequestContext::request_id_from_header(HeaderValue::from_str(token).ok().as_ref());
+            assert!(Uuid::parse_str(&id).is_ok(), "{token} became {id}");
+        }
+        for kept in
+            ["0197c3a5-6f2e-7cc0-9b1e-2f6d3c1a5b77", "4bf92f3577b34da6a3ce929d0e0e4736", "eyJ", "job-17.Retry_2"]
+        {
+            let id = RequestContext::request_id_from_header(HeaderValue::from_str(kept).ok().as_ref());
+            assert_eq!(id, kept);
         }
     }
 

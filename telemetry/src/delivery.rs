@@ -90,6 +90,12 @@ impl DeliveryStats {
         admitted.is_ok()
     }
 
+    /// Takes one item into account that is dropped before it was made.
+    pub(crate) fn refuse(&self, reason: DropReason) {
+        self.produced.fetch_add(1, Relaxed);
+        self.dropped[reason as usize].fetch_add(1, Relaxed);
+    }
+
     /// These items arrived.
     pub(crate) fn deliver(&self, items: u64) {
         self.delivered.fetch_add(self.leave(items), Relaxed);

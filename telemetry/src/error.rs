@@ -22,6 +22,8 @@ pub enum InitError {
         /// Why.
         error: io::Error,
     },
+    /// There is no region to ship logs to.
+    Region,
     /// The shipper's thread could not be started.
     Shipper(io::Error),
 }
@@ -33,6 +35,7 @@ impl InitError {
             Self::Filter(_) => Some("RUST_LOG"),
             Self::Traces(_) => Some("OTEL_EXPORTER_OTLP_ENDPOINT"),
             Self::Spool { .. } => Some("CLOUDWATCH_SPOOL_DIR"),
+            Self::Region => Some("AWS_REGION"),
             Self::AlreadyStarted | Self::Output(_) | Self::Shipper(_) => None,
         }
     }
@@ -52,6 +55,9 @@ impl fmt::Display for InitError {
             Self::Spool { directory, error } => write!(
                 formatter,
                 "CLOUDWATCH_SPOOL_DIR: got {directory:?}; takes a directory of this process's own that it can write to: {error}"
+            ),
+            Self::Region => formatter.write_str(
+                "AWS_REGION: got nothing; takes a region such as eu-west-1 for CLOUDWATCH_LOG_GROUP, since no profile names one",
             ),
             Self::Shipper(error) => write!(formatter, "the log shipper could not be started: {error}"),
         }

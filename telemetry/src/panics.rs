@@ -1,9 +1,10 @@
-//! The panic hook: a panic is one line at ERROR with its place and the ids of its request, and reaches Sentry once.
+//! The panic hook: a panic is one line with its place and the ids of its request, and reaches Sentry once.
 //!
 //! The standard hook prints the panic's message, which may quote anything, to standard error, where no query finds it.
 
 use std::{
     any::Any,
+    fmt,
     panic::{self, PanicHookInfo},
     sync::{
         Mutex, PoisonError,
@@ -32,6 +33,12 @@ pub struct PanicReport {
     /// Its message, redacted.
     pub message: String,
     pub(crate) stack: Option<Stacktrace>,
+}
+
+impl fmt::Display for PanicReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "panicked at {}: {}", self.location, self.message)
+    }
 }
 
 /// The place for the panic of a request in its context: whoever accounts for the request takes it along.
@@ -66,29 +73,41 @@ pub fn install(errors: Option<Errors>) {
     let stacks = Stacks::default();
     panic::set_hook(Box::new(move |info| {
         let mut report = report(info);
-        let thread = thread::current();
-        tracing::error!(
-            target: "panic",
-            event = PANICKED.name,
-            location = report.location,
-            panic = report.message,
-            thread = thread.name().unwrap_or("unnamed"),
-            "a panic"
-        );
-        let Some(errors) = &errors else { return };
-        if stacks.one_more() {
+        if errors.is_some() && stacks.one_more() {
             report.stack = sentry::integrations::backtrace::current_stacktrace();
         }
-        match RequestContext::current() {
-            Some(context) => {
-                if let Some(report) = context.panic.put(report) {
-                    errors.panicked(&report, Some(&context));
-                }
-            }
-            None => errors.panicked(&report, None),
+        let (location, message) = (report.location.clone(), report.message.clone());
+        let context = RequestContext::current();
+        // What a request's account takes along is told of there, once: in its line at ERROR and in its event.
+        let alone = match &context {
+            Some(context) => context.panic.put(report),
+            None => Some(report),
+        };
+        match &alone {
+            Some(_) => log!(tracing::Level::ERROR, location, message),
+            None => log!(tracing::Level::WARN, location, message),
+        }
+        if let (Some(errors), Some(report)) = (&errors, &alone) {
+            errors.panicked(report, context.as_deref());
         }
     }));
 }
+
+/// The level is part of an event's static description, hence a macro.
+macro_rules! log {
+    ($level:expr, $location:expr, $message:expr) => {
+        tracing::event!(
+            target: "panic",
+            $level,
+            event = PANICKED.name,
+            location = $location,
+            panic = $message,
+            thread = thread::current().name().unwrap_or("unnamed"),
+            "a panic"
+        )
+    };
+}
+use log;
 
 fn report(info: &PanicHookInfo<'_>) -> PanicReport {
     let location = info.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);

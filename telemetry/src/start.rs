@@ -28,6 +28,9 @@ use crate::{
 /// How long a dropped [`Telemetry`] waits for its lines: a process that ends on an error still says why.
 const DROP_DEADLINE: Duration = Duration::from_secs(1);
 
+/// The same after `shutdown`, which has had its time: a pipe that nobody reads must not hold up the end a second time.
+const DROP_DEADLINE_AGAIN: Duration = Duration::from_millis(50);
+
 /// What the process says about itself and how.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -197,7 +200,11 @@ impl Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(shipper) = self.shipper.as_ref().filter(|_| !self.ended.load(Relaxed)) {
+        if self.ended.load(Relaxed) {
+            self.writer.flush(DROP_DEADLINE_AGAIN);
+            return;
+        }
+        if let Some(shipper) = &self.shipper {
             shipper.flush(DROP_DEADLINE);
         }
         self.writer.flush(DROP_DEADLINE);

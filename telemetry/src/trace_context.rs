@@ -4,15 +4,16 @@
 //! Every request has one, sampled or not, so that each log line and each answer carries a trace id. `tracestate` is
 //! not passed on: we add nothing to it and call nobody who reads it.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
     clock, hex,
     random::{random_bytes, random_u64},
 };
 
-const TRACEPARENT: &str = "traceparent";
-const AMZN_TRACE_ID: &str = "x-amzn-trace-id";
+// Names that are parsed once: as text, each look-up would parse them again.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static AMZN_TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`.
 const TRACEPARENT_LENGTH: usize = 55;
@@ -36,9 +37,9 @@ impl TraceContext {
     /// Reads the caller's context: `traceparent`, else `X-Amzn-Trace-Id`, else a new trace. A header that does not
     /// follow its specification counts as absent.
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        only_value(headers, TRACEPARENT)
+        only_value(headers, &TRACEPARENT)
             .and_then(Self::from_traceparent)
-            .or_else(|| only_value(headers, AMZN_TRACE_ID).and_then(Self::from_amzn_trace_id))
+            .or_else(|| only_value(headers, &AMZN_TRACE_ID).and_then(Self::from_amzn_trace_id))
             .unwrap_or_else(Self::new_root)
     }
 
@@ -125,7 +126,7 @@ impl TraceContext {
 }
 
 /// The value of a header that must not come twice.
-fn only_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     values.next().is_none().then_some(value.as_bytes())

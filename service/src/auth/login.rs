@@ -32,6 +32,10 @@ const PASSWORD_BYTES_MAX: usize = 1024;
 /// Lets a user in.
 #[utoipa::path(
     post, path = "/api/v1/auth/login", tag = "auth", operation_id = "login", request_body = LoginRequest,
+    params(
+        ("x-synthetic-secret" = Option<String>, Header, description = "For the canary and the load test: gives the access token the right to send x-synthetic"),
+        ("x-synthetic" = Option<String>, Header, description = "canary or load, believed together with the secret: the request counts as no user's"),
+    ),
     responses(
         (status = 200, description = "Let in", body = Session),
         (status = 401, description = "E-mail or password is wrong", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
@@ -39,7 +43,7 @@ const PASSWORD_BYTES_MAX: usize = 1024;
 )]
 pub async fn login(
     State(state): State<Arc<AppState>>,
-    _: Admitted,
+    admitted: Admitted,
     Body(request): Body<LoginRequest>,
 ) -> Result<Json<Session>, Problem> {
     let refused = || {
@@ -59,7 +63,7 @@ pub async fn login(
     let session_id = Uuid::now_v7();
     state.db.create_session(session_id, user.id, now, now + tokens::SESSION_LIFETIME).await?;
     state.metrics.auth_attempt(AuthResult::Success);
-    Ok(Json(state.session(user, session_id, now)?))
+    Ok(Json(state.session(user, session_id, now, admitted)?))
 }
 
 /// What logging out can take in place of an access token.
@@ -94,7 +98,7 @@ pub async fn logout(State(state): State<Arc<AppState>>, _: Admitted, request: Re
         },
         None => caller?.0.session_id,
     };
-    state.db.revoke_session(session_id, state.clock.now()).await?;
+    state.db.end_session(session_id).await?;
     state.tokens.forget(session_id);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,6 +5,7 @@ pub mod login;
 pub mod passwords;
 pub mod refresh;
 pub mod register;
+pub mod synthetic;
 pub mod tokens;
 
 use std::net::IpAddr;
@@ -89,8 +90,9 @@ impl AppState {
         session_id: Uuid,
         generation: i32,
         issued_at: Timestamp,
+        admitted: Admitted,
     ) -> Result<TokenPair, Problem> {
-        let access = self.tokens.access(user_id, session_id, issued_at);
+        let access = self.tokens.access(user_id, session_id, issued_at, admitted.may_claim_synthetic);
         Ok(TokenPair {
             access_token: access.map_err(|error| Problem::internal().because(error.to_string()))?,
             refresh_token: self.tokens.refresh(session_id, generation),
@@ -100,9 +102,9 @@ impl AppState {
     }
 
     /// The answer to a user who came in.
-    fn session(&self, user: UserRow, session_id: Uuid, now: Timestamp) -> Result<Session, Problem> {
+    fn session(&self, user: UserRow, session_id: Uuid, now: Timestamp, admitted: Admitted) -> Result<Session, Problem> {
         let TokenPair { access_token, refresh_token, token_type, expires_in } =
-            self.pair(user.id, session_id, 0, now)?;
+            self.pair(user.id, session_id, 0, now, admitted)?;
         Ok(Session { user: user.into(), access_token, refresh_token, token_type, expires_in })
     }
 
@@ -119,7 +121,10 @@ impl AppState {
 
 /// A request to an auth route, within the rate of its address.
 #[derive(Debug, Clone, Copy)]
-pub struct Admitted;
+pub struct Admitted {
+    /// Whether the tokens it gets may claim to be synthetic: it came with `SYNTHETIC_SECRET`.
+    pub may_claim_synthetic: bool,
+}
 
 impl FromRequestParts<Arc<AppState>> for Admitted {
     type Rejection = Problem;
@@ -133,7 +138,7 @@ impl FromRequestParts<Arc<AppState>> for Admitted {
             None => 0,
         };
         state.address_rate.check(key, state.clock.now(), &state.metrics)?;
-        Ok(Admitted)
+        Ok(Admitted { may_claim_synthetic: state.may_claim_synthetic(&parts.headers) })
     }
 }
 

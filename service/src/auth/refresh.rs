@@ -28,6 +28,10 @@ pub struct RefreshRequest {
 /// ends the session, since somebody else may hold it.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refresh", request_body = RefreshRequest,
+    params(
+        ("x-synthetic-secret" = Option<String>, Header, description = "For the canary and the load test: gives the access token the right to send x-synthetic"),
+        ("x-synthetic" = Option<String>, Header, description = "canary or load, believed together with the secret: the request counts as no user's"),
+    ),
     responses(
         (status = 200, description = "A new pair", body = TokenPair),
         (status = 401, description = "The token is not good", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
@@ -35,7 +39,7 @@ pub struct RefreshRequest {
 )]
 pub async fn refresh(
     State(state): State<Arc<AppState>>,
-    _: Admitted,
+    admitted: Admitted,
     Body(request): Body<RefreshRequest>,
 ) -> Result<Json<TokenPair>, Problem> {
     let refused = |result| {
@@ -52,5 +56,5 @@ pub async fn refresh(
         return Err(refused(AuthResult::RefreshReuse));
     }
     state.metrics.auth_attempt(AuthResult::Success);
-    Ok(Json(state.pair(rotated.user_id, session_id, rotated.generation, rotated.rotated_at)?))
+    Ok(Json(state.pair(rotated.user_id, session_id, rotated.generation, rotated.rotated_at, admitted)?))
 }

@@ -50,6 +50,10 @@ fn check(request: &RegisterRequest) -> Result<(), Problem> {
 /// Registers a user, makes their personal project, and lets them in.
 #[utoipa::path(
     post, path = "/api/v1/auth/register", tag = "auth", operation_id = "register", request_body = RegisterRequest,
+    params(
+        ("x-synthetic-secret" = Option<String>, Header, description = "For the canary and the load test: gives the access token the right to send x-synthetic"),
+        ("x-synthetic" = Option<String>, Header, description = "canary or load, believed together with the secret: the request counts as no user's"),
+    ),
     responses(
         (status = 201, description = "Registered", body = Session),
         (status = 409, description = "The address is taken", body = crate::http::problem::ProblemBody, content_type = "application/problem+json"),
@@ -57,7 +61,7 @@ fn check(request: &RegisterRequest) -> Result<(), Problem> {
 )]
 pub async fn register(
     State(state): State<Arc<AppState>>,
-    _: Admitted,
+    admitted: Admitted,
     Body(request): Body<RegisterRequest>,
 ) -> Result<(StatusCode, Json<Session>), Problem> {
     check(&request)?;
@@ -79,5 +83,5 @@ pub async fn register(
             .with_errors(vec![FieldError::new("/email", "takes an address that is not registered")]));
     }
     state.metrics.auth_attempt(AuthResult::Success);
-    Ok((StatusCode::CREATED, Json(state.session(user, session_id, now)?)))
+    Ok((StatusCode::CREATED, Json(state.session(user, session_id, now, admitted)?)))
 }

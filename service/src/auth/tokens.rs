@@ -38,6 +38,8 @@ pub struct Principal {
     pub session_id: Uuid,
     /// Until when the token is good.
     pub expires_at: Timestamp,
+    /// Whether requests with this token may say that they are synthetic.
+    pub may_claim_synthetic: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ struct Claims {
     sid: Uuid,
     iat: i64,
     exp: i64,
+    /// The right to send `x-synthetic`. Tokens of users do not mention it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    syn: bool,
 }
 
 /// Makes and checks tokens.
@@ -78,17 +83,18 @@ impl Tokens {
         }
     }
 
-    /// The access token of a session, issued at `now`.
+    /// The access token of a session, issued at `now`, with or without the right to claim that a request is synthetic.
     pub fn access(
         &self,
         user_id: Uuid,
         session_id: Uuid,
         now: Timestamp,
+        may_claim_synthetic: bool,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let header = Header { typ: Some(TYPE.into()), ..Header::new(Algorithm::HS256) };
         let iat = now.as_second();
-        let claims =
-            Claims { iss: ISSUER.into(), sub: user_id, sid: session_id, iat, exp: iat + ACCESS_LIFETIME.as_secs() };
+        let exp = iat + ACCESS_LIFETIME.as_secs();
+        let claims = Claims { iss: ISSUER.into(), sub: user_id, sid: session_id, iat, exp, syn: may_claim_synthetic };
         jsonwebtoken::encode(&header, &claims, &self.sign)
     }
 
@@ -104,8 +110,9 @@ impl Tokens {
         if decoded.header.typ.as_deref() != Some(TYPE) {
             return None;
         }
-        let expires_at = Timestamp::from_second(decoded.claims.exp).ok()?;
-        let principal = Principal { user_id: decoded.claims.sub, session_id: decoded.claims.sid, expires_at };
+        let Claims { sub: user_id, sid: session_id, exp, syn: may_claim_synthetic, .. } = decoded.claims;
+        let expires_at = Timestamp::from_second(exp).ok()?;
+        let principal = Principal { user_id, session_id, expires_at, may_claim_synthetic };
         (expires_at > now).then_some(principal)
     }
 
@@ -173,7 +180,7 @@ mod tests {
     #[test]
     fn an_access_token_is_good_until_it_expires() {
         let (tokens, user, session) = (tokens(), Uuid::now_v7(), Uuid::now_v7());
-        let token = tokens.access(user, session, at(1000)).unwrap();
+        let token = tokens.access(user, session, at(1000), false).unwrap();
         let principal = tokens.verify(&token, at(1000)).unwrap();
         assert_eq!((principal.user_id, principal.session_id), (user, session));
         assert!(tokens.verify(&token, at(1000 + 15 * 60 - 1)).is_some());
@@ -181,18 +188,31 @@ mod tests {
     }
 
     #[test]
+    fn only_a_token_that_was_given_the_right_claims_to_be_synthetic_and_the_others_do_not_mention_it() {
+        let tokens = tokens();
+        for given in [false, true] {
+            let token = tokens.access(Uuid::nil(), Uuid::nil(), at(1000), given).unwrap();
+            assert_eq!(tokens.verify(&token, at(1000)).map(|principal| principal.may_claim_synthetic), Some(given));
+            let claims = BASE64.decode(token.split('.').nth(1).unwrap()).unwrap();
+            assert_eq!(String::from_utf8(claims).unwrap().contains("syn"), given);
+        }
+    }
+
+    #[test]
     fn forged_access_tokens_are_refused() {
         let tokens = tokens();
-        let good = tokens.access(Uuid::now_v7(), Uuid::now_v7(), at(1000)).unwrap();
+        let good = tokens.access(Uuid::now_v7(), Uuid::now_v7(), at(1000), false).unwrap();
         let parts: Vec<&str> = good.split('.').collect();
         let none = BASE64.encode(r#"{"alg":"none","typ":"at+jwt"}"#);
         let hs512 = BASE64.encode(r#"{"alg":"HS512","typ":"at+jwt"}"#);
         let id_token = {
             let header = Header { typ: Some("JWT".into()), ..Header::new(Algorithm::HS256) };
-            let claims = Claims { iss: ISSUER.into(), sub: Uuid::nil(), sid: Uuid::nil(), iat: 1000, exp: 9000 };
+            let claims =
+                Claims { iss: ISSUER.into(), sub: Uuid::nil(), sid: Uuid::nil(), iat: 1000, exp: 9000, syn: false };
             jsonwebtoken::encode(&header, &claims, &tokens.sign).unwrap()
         };
-        let foreign = Tokens::new(&Secret::new("another"), None).access(Uuid::nil(), Uuid::nil(), at(1000)).unwrap();
+        let others = Tokens::new(&Secret::new("another"), None);
+        let foreign = others.access(Uuid::nil(), Uuid::nil(), at(1000), true).unwrap();
         let forged = [
             String::new(),
             "a.b.c".into(),
@@ -220,14 +240,14 @@ mod tests {
         assert_eq!(token, tokens.refresh(session, 7));
         assert_ne!(token, tokens.refresh(session, 8));
         assert_eq!(tokens.open_refresh("AAAA"), None);
-        let access = tokens.access(session, session, at(1000)).unwrap();
+        let access = tokens.access(session, session, at(1000), false).unwrap();
         assert_eq!(tokens.open_refresh(&access), None);
     }
 
     #[test]
     fn a_remembered_token_is_looked_at_again_and_forgotten_with_its_session() {
         let (tokens, session) = (tokens(), Uuid::now_v7());
-        let token = tokens.access(Uuid::now_v7(), session, at(1000)).unwrap();
+        let token = tokens.access(Uuid::now_v7(), session, at(1000), true).unwrap();
         let principal = tokens.verify(&token, at(1000)).unwrap();
         tokens.remember(hash(&token), principal, at(1000), tokens.begin_look());
         assert_eq!(tokens.remembered(&hash(&token), at(1029)), Some(principal));

@@ -37,6 +37,9 @@ pub struct Args {
     /// The key before JWT_SECRET: still accepted, so that keys can be changed without logging anybody out
     #[arg(long, env = "JWT_SECRET_PREVIOUS", hide_env_values = true, global = true)]
     pub jwt_secret_previous: Option<String>,
+    /// Lets the canary and the load test mark their requests as no user's, at least 32 visible ASCII characters; they send it as x-synthetic-secret when they log in, and then x-synthetic [default: none: no request is believed]
+    #[arg(long, env = "SYNTHETIC_SECRET", hide_env_values = true, global = true)]
+    pub synthetic_secret: Option<String>,
     /// Requests per second for each principal, and for each address on auth routes; 0 is off
     #[arg(long, env = "RATE_LIMIT_PER_SECOND", default_value = "0", global = true)]
     pub rate_limit_per_second: String,
@@ -46,16 +49,19 @@ pub struct Args {
     /// Milliseconds a request's header may take
     #[arg(long, env = "HEADER_TIMEOUT_MS", default_value = "10000", global = true)]
     pub header_timeout_ms: String,
-    /// Requests handled at once; more get 503 with Retry-After
+    /// Requests handled at once; more wait for their turn
     #[arg(long, env = "MAX_IN_FLIGHT", default_value = "512", global = true)]
     pub max_in_flight: String,
+    /// Milliseconds that a request waits for its turn before it gets 503 with Retry-After; 0 refuses it at once
+    #[arg(long, env = "QUEUE_TIMEOUT_MS", default_value = "5000", global = true)]
+    pub queue_timeout_ms: String,
     /// Connections open at once; more are closed
     #[arg(long, env = "MAX_CONNECTIONS", default_value = "10000", global = true)]
     pub max_connections: String,
-    /// Milliseconds that requests in flight may take to finish at SIGTERM
+    /// Milliseconds from SIGTERM to the end: for requests in flight, and a fifth, 4 s at most, for the last telemetry
     #[arg(long, env = "SHUTDOWN_GRACE_MS", default_value = "25000", global = true)]
     pub shutdown_grace_ms: String,
-    /// Milliseconds to serve on after SIGTERM, not ready, until the load balancer has noticed
+    /// Milliseconds of that to serve on, not ready, until the load balancer has noticed
     #[arg(long, env = "DRAIN_DELAY_MS", default_value = "0", global = true)]
     pub drain_delay_ms: String,
     /// How many entries of X-Forwarded-For, from the right, to believe

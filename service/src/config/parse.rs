@@ -49,6 +49,15 @@ pub(super) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
     }
 }
 
+/// The delay, which is part of the grace: one that is as long would cut every request in flight.
+fn drain_delay(text: &str, grace: &str) -> Result<Duration, ConfigError> {
+    let (delay, grace) = (millis("DRAIN_DELAY_MS", text, 0)?, millis("SHUTDOWN_GRACE_MS", grace, 0)?);
+    if delay.is_zero() || delay < grace {
+        return Ok(delay);
+    }
+    Err(ConfigError::new("DRAIN_DELAY_MS", format!("{text:?}"), "less than SHUTDOWN_GRACE_MS, which it is part of"))
+}
+
 fn millis(variable: &'static str, text: &str, min: u64) -> Result<Duration, ConfigError> {
     number(variable, text, min, 3_600_000).map(Duration::from_millis)
 }
@@ -73,6 +82,15 @@ fn key(variable: &'static str, text: Option<String>) -> Result<Option<Secret>, C
         }
         text => Ok(text.map(Secret)),
     }
+}
+
+/// A key that travels in a header, and so consists of what a header can carry without change.
+fn header_key(variable: &'static str, text: Option<String>) -> Result<Option<Secret>, ConfigError> {
+    if text.as_ref().is_some_and(|text| !text.bytes().all(|byte| byte.is_ascii_graphic())) {
+        let takes = "at least 32 bytes, all of them visible ASCII characters";
+        return Err(ConfigError::new(variable, "a secret with other characters", takes));
+    }
+    key(variable, text)
 }
 
 fn database_url(text: &str) -> Result<Secret, ConfigError> {
@@ -161,6 +179,7 @@ impl Args {
         if jwt_secret.is_none() && !sqlite {
             return Err(ConfigError::new("JWT_SECRET", "nothing", "at least 32 bytes, the same on every instance"));
         }
+        let (service, traces) = self.traces.settings()?;
         let trusted_proxy_hops = number("TRUSTED_PROXY_HOPS", &self.trusted_proxy_hops, 0, 16)?;
         Ok(Config {
             listen: ListenConfig {
@@ -180,24 +199,27 @@ impl Args {
             auth: AuthConfig {
                 jwt_secret,
                 jwt_secret_previous: key("JWT_SECRET_PREVIOUS", given(self.jwt_secret_previous))?,
+                synthetic_secret: header_key("SYNTHETIC_SECRET", given(self.synthetic_secret))?,
                 argon2: Argon2Config::default(),
             },
             limits: LimitsConfig {
                 request_timeout: millis("REQUEST_TIMEOUT_MS", &self.request_timeout_ms, 1)?,
                 max_in_flight: number("MAX_IN_FLIGHT", &self.max_in_flight, 1, 100_000)?,
+                queue_timeout: millis("QUEUE_TIMEOUT_MS", &self.queue_timeout_ms, 0)?,
                 max_connections: number("MAX_CONNECTIONS", &self.max_connections, 1, 1_000_000)?,
                 header_timeout: millis("HEADER_TIMEOUT_MS", &self.header_timeout_ms, 1)?,
                 shutdown_grace: millis("SHUTDOWN_GRACE_MS", &self.shutdown_grace_ms, 0)?,
-                drain_delay: millis("DRAIN_DELAY_MS", &self.drain_delay_ms, 0)?,
+                drain_delay: drain_delay(&self.drain_delay_ms, &self.shutdown_grace_ms)?,
                 rate_limit_per_second: number("RATE_LIMIT_PER_SECOND", &self.rate_limit_per_second, 0, 1_000_000)?,
             },
             logs: LogConfig {
+                service,
                 format: log_format(given(self.log_format).as_deref())?,
                 filter: self.rust_log,
                 environment: self.deployment_environment,
                 cloudwatch: cloudwatch::settings(self.cloudwatch)?,
             },
-            traces: self.traces.settings()?,
+            traces,
             sentry: given(self.sentry_dsn).map(|dsn| sentry(&dsn)).transpose()?,
         })
     }

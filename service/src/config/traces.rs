@@ -6,6 +6,9 @@ use telemetry::traces::{Sampler, TraceSettings};
 
 use super::parse::{ConfigError, given, number};
 
+/// The one protocol of OTLP that is spoken.
+const PROTOCOL: &str = "http/protobuf";
+
 /// Where traces go and which. Without an endpoint there are none, yet a setting that cannot be used ends the start.
 #[derive(Debug, clap::Args)]
 pub(super) struct TraceArgs {
@@ -18,6 +21,12 @@ pub(super) struct TraceArgs {
     /// Headers to send with each batch, name=value separated by commas, values URL-encoded
     #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", hide_env_values = true, global = true)]
     otel_exporter_otlp_headers: Option<String>,
+    /// How spans are sent: http/protobuf, the only one there is
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = PROTOCOL, global = true)]
+    otel_exporter_otlp_protocol: String,
+    /// The same for traces alone, in its place
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", global = true)]
+    otel_exporter_otlp_traces_protocol: Option<String>,
     /// Milliseconds that sending a batch may take
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000", global = true)]
     otel_exporter_otlp_timeout: String,
@@ -27,7 +36,7 @@ pub(super) struct TraceArgs {
     /// Share of the traces, from 0 to 1, for traceidratio and parentbased_traceidratio [default: 1]
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", global = true)]
     otel_traces_sampler_arg: Option<String>,
-    /// Name of the service in traces [default: task-api, or service.name of the resource attributes]
+    /// Name of the service in traces, log lines and CloudWatch's metrics [default: task-api, or service.name of the resource attributes]
     #[arg(long, env = "OTEL_SERVICE_NAME", global = true)]
     otel_service_name: Option<String>,
     /// Attributes of every trace, name=value separated by commas, values URL-encoded
@@ -41,12 +50,14 @@ pub(super) struct TraceArgs {
 }
 
 impl TraceArgs {
-    /// The settings; `None` if no endpoint is given.
-    pub(super) fn settings(self) -> Result<Option<TraceSettings>, ConfigError> {
+    /// The service's name, which every signal carries, and the settings of traces; `None` if no endpoint is given.
+    pub(super) fn settings(self) -> Result<(String, Option<TraceSettings>), ConfigError> {
         let base = given(self.otel_exporter_otlp_endpoint);
         let base = base.map(|url| endpoint("OTEL_EXPORTER_OTLP_ENDPOINT", &url)).transpose()?;
         let whole = given(self.otel_exporter_otlp_traces_endpoint);
         let whole = whole.map(|url| endpoint("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &url)).transpose()?;
+        protocol("OTEL_EXPORTER_OTLP_PROTOCOL", given(Some(self.otel_exporter_otlp_protocol)))?;
+        protocol("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", given(self.otel_exporter_otlp_traces_protocol))?;
         let (name, argument) = (given(self.otel_traces_sampler), given(self.otel_traces_sampler_arg));
         let sampler = Sampler::parse(name.as_deref(), argument.as_deref()).map_err(|error| {
             let got = if error.variable() == "OTEL_TRACES_SAMPLER" { name } else { argument };
@@ -66,16 +77,26 @@ impl TraceArgs {
         let timeout = number("OTEL_EXPORTER_OTLP_TIMEOUT", &self.otel_exporter_otlp_timeout, 1, 600_000)?;
         let slow = number("TRACE_SLOW_MS", &self.trace_slow_ms, 0, 3_600_000)?;
         let endpoint = whole.or_else(|| base.map(|base| format!("{}/v1/traces", base.trim_end_matches('/'))));
-        Ok(endpoint.map(|endpoint| TraceSettings {
+        let service_name = given(self.otel_service_name).or(named).unwrap_or_else(|| "task-api".to_owned());
+        let settings = endpoint.map(|endpoint| TraceSettings {
             endpoint,
             headers,
             timeout: Duration::from_millis(timeout),
             sampler,
             slow: Duration::from_millis(slow),
-            service_name: given(self.otel_service_name).or(named).unwrap_or_else(|| "task-api".to_owned()),
+            service_name: service_name.clone(),
             resource_attributes,
             ecs_metadata_uri: given(self.ecs_container_metadata_uri_v4),
-        }))
+        });
+        Ok((service_name, settings))
+    }
+}
+
+/// Refuses what would be ignored: a collector's port for gRPC does not speak HTTP.
+fn protocol(variable: &'static str, got: Option<String>) -> Result<(), ConfigError> {
+    match got.as_deref().map(str::trim) {
+        None | Some(PROTOCOL) => Ok(()),
+        Some(other) => Err(ConfigError::new(variable, format!("{other:?}"), format!("{PROTOCOL}, OTLP over HTTP"))),
     }
 }
 
@@ -98,25 +119,11 @@ fn pairs(variable: &'static str, text: Option<String>) -> Result<Vec<(String, St
     parts
         .map(|part| {
             let pair = part.split_once('=').filter(|(name, _)| !name.trim().is_empty());
-            let pair = pair.and_then(|(name, value)| Some((name.trim().to_owned(), decoded(value.trim())?)));
+            let pair =
+                pair.and_then(|(name, value)| Some((name.trim().to_owned(), crate::percent::decoded(value.trim())?)));
             pair.ok_or_else(|| ConfigError::new(variable, "a part that is no such pair", takes))
         })
         .collect()
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        bytes.push(byte);
-        if byte == b'%' {
-            let digits = std::str::from_utf8(rest.get(..2)?).ok().filter(|digits| !digits.contains('+'))?;
-            *bytes.last_mut()? = u8::from_str_radix(digits, 16).ok()?;
-            rest = &rest[2..];
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, body::Bytes};
-use http::header;
+use http::{HeaderMap, header};
 use serde::Serialize;
+use telemetry::metrics::Exposition;
 use utoipa::ToSchema;
 
 use super::problem::{Kind, Problem};
@@ -71,10 +72,11 @@ pub async fn ready(State(state): State<Arc<AppState>>) -> Result<Json<Condition>
     }
 }
 
-async fn metrics(State(state): State<Arc<AppState>>) -> Response {
+async fn metrics(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     state.metrics.db_pool(state.db.pool_state());
     state.metrics.sqlite_wal_bytes(state.db.wal_bytes());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
+    let format = Exposition::accepted(&headers);
+    ([(header::CONTENT_TYPE, format.content_type())], state.metrics.render_as(format)).into_response()
 }
 
 async fn log_level(State(state): State<Arc<AppState>>) -> Result<String, Problem> {

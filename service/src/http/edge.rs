@@ -22,7 +22,7 @@ use http_body::{Frame, SizeHint};
 use telemetry::context::RequestContext;
 use telemetry::errors::{Errors, SafeHeaders};
 use telemetry::logs::{HttpRequestEvent, Outcome};
-use telemetry::metrics::{MethodLabel, Metrics, Rejection, RouteIndex, UpDownGuard};
+use telemetry::metrics::{MethodLabel, Metrics, Rejection, RouteIndex, Synthetic, UpDownGuard};
 use telemetry::redact::redact;
 use telemetry::trace_context::TraceContext;
 use telemetry::traces::Traces;
@@ -65,7 +65,7 @@ struct Account {
     metrics: Arc<Metrics>,
     traces: Option<Traces>,
     errors: Option<(Errors, SafeHeaders)>,
-    /// Why it failed, as the log has it.
+    /// Why it failed, redacted.
     cause: Option<String>,
     context: Arc<RequestContext>,
     method: MethodLabel,
@@ -83,7 +83,10 @@ struct Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
-        self.metrics.http_request(self.method, self.route, self.status, duration);
+        let panic = self.context.take_panic();
+        let cause = panic.as_ref().map(ToString::to_string).or_else(|| self.cause.take());
+        // Who could not be told is a user: nobody hides failed attempts behind a claim.
+        let synthetic = if self.status == 401 { Synthetic::None } else { self.context.synthetic };
         let event = HttpRequestEvent {
             method: self.method.as_str(),
             route: self.metrics.route(self.route),
@@ -96,13 +99,15 @@ impl Drop for Account {
             client_address: self.client_address,
             bytes: self.bytes,
             outcome: self.outcome,
+            synthetic,
+            cause: cause.as_deref(),
         };
         Arc::clone(&self.context).sync_scope(|| event.emit());
-        if let Some(traces) = &self.traces {
-            traces.end(&self.context, &event);
-        }
+        let is_recorded = self.traces.as_ref().is_some_and(|traces| traces.end(&self.context, &event));
+        let recorded = is_recorded.then_some(&self.context.trace);
+        self.metrics.http_request_of(synthetic, self.method, self.route, self.status, duration, recorded);
         if let Some((errors, headers)) = &self.errors {
-            errors.request_ended(&self.context, &event, self.cause.as_deref(), headers);
+            errors.request_ended(&self.context, &event, panic.as_ref(), headers);
         }
     }
 }
@@ -152,18 +157,24 @@ impl Drop for Accounted {
     }
 }
 
-/// Measures and logs each request once, and gives each response its ids.
-pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
+/// A request from its arrival to its answer, measured and logged once.
+pub struct Observation {
+    state: Arc<AppState>,
+    account: Account,
+}
+
+/// Opens the account of a request that has just come; [`ObserveLayer`](super::observed::ObserveLayer) does so for each.
+pub fn observe(state: Arc<AppState>, request: &mut Request) -> Observation {
     let headers = request.headers();
     let request_id = RequestContext::request_id_from_header(headers.get(REQUEST_ID));
     let trace = TraceContext::from_headers(headers);
     // Decided before any span exists: a request that is not recorded has none.
     let trace = state.traces.as_ref().map_or(trace, |traces| traces.decide(trace));
-    let context = RequestContext::new(request_id, trace);
+    let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let context = RequestContext::of(request_id, trace, state.synthetic(headers, template));
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let client_address = peer.map(|peer| client_address(headers, peer, state.trusted_proxy_hops));
-    let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let mut account = Account {
+    let account = Account {
         method: MethodLabel::from(request.method()),
         route: template.map_or(RouteIndex::UNMATCHED, |template| state.metrics.route_index(template)),
         path: request.uri().path().to_owned(),
@@ -185,20 +196,26 @@ pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, n
     if let Some(address) = client_address {
         request.extensions_mut().insert(ClientAddress(address));
     }
-    let mut response = Arc::clone(&context).scope(next.run(request)).await;
+    Observation { state, account }
+}
+
+impl Observation {
+    /// Lets the request be answered within its context, and gives the answer its ids. The account is settled with the last
+    /// byte of the answer, or when this is dropped.
+    pub async fn run<E>(self, answer: impl Future<Output = Result<Response, E>>) -> Result<Response, E> {
+        let Observation { state, mut account } = self;
+        let response = Arc::clone(&account.context).scope(answer).await?;
+        Ok(finish(&state, &mut account, response).map(|body| Body::new(Accounted { body, account, ended: false })))
+    }
+}
+
+fn finish(state: &AppState, account: &mut Account, mut response: Response) -> Response {
+    let context = Arc::clone(&account.context);
     account.status = response.status().as_u16();
     account.outcome = response.extensions().get::<Ended>().map_or(Outcome::Answered, |ended| ended.0);
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
         // A database's error may quote what a user sent.
-        let cause = redact(cause);
-        Arc::clone(&context).sync_scope(|| {
-            if account.status == 500 {
-                tracing::error!(event = "request_failed", cause = cause.as_str(), "a request failed");
-            } else {
-                tracing::warn!(event = "request_refused", cause = cause.as_str(), "a request could not be served now");
-            }
-        });
-        account.cause = Some(cause);
+        account.cause = Some(redact(cause));
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&context.request_id) {
@@ -209,7 +226,7 @@ pub async fn observe(State(state): State<Arc<AppState>>, mut request: Request, n
         // The client comes back on another connection, and so to another instance.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| Body::new(Accounted { body, account, ended: false }))
+    response
 }
 
 /// Sheds what is too much, ends what takes too long, and answers for what panics.
@@ -221,22 +238,32 @@ pub async fn guard(State(state): State<Arc<AppState>>, request: Request, next: N
     }
     // Health and readiness are answered in any overload: a busy instance must not look like a dead one.
     let is_probe = matches!(request.uri().path(), "/health" | "/ready");
-    let permit = if is_probe { None } else { state.in_flight.try_acquire().ok() };
+    let deadline = tokio::time::Instant::now() + state.request_timeout;
+    let permit = if is_probe {
+        None
+    } else if let Some(permit) = state.admission.try_enter() {
+        Some(permit)
+    } else {
+        let _queued = state.metrics.queued_requests.guard();
+        state.admission.enter().await
+    };
     if permit.is_none() && !is_probe {
         state.metrics.rejected(Rejection::InFlightLimit);
         let problem = Problem::new(Kind::Overloaded, "too many requests are being handled").retry_after(1);
         return ended(problem, Outcome::Rejected);
     }
-    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(state.request_timeout, work).await {
+    // Pinned here, it is dropped at the end: what it was about learns then that its time was over.
+    let mut work = std::pin::pin!(AssertUnwindSafe(next.run(request)).catch_unwind());
+    match tokio::time::timeout_at(deadline, work.as_mut()).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
             state.metrics.panic();
-            // The panic's own text goes nowhere: it may quote anything. The hook has logged where it was.
+            // Of the panic's own text, which may quote anything, the hook has kept what redaction leaves.
             drop(panic);
             ended(Problem::internal().because("a handler panicked"), Outcome::Panicked)
         }
         Err(_) => {
+            RequestContext::with_current(RequestContext::give_up);
             state.metrics.rejected(Rejection::Timeout);
             let problem = Problem::new(Kind::Timeout, "the request was given up").retry_after(1);
             ended(problem, Outcome::TimedOut)
@@ -274,6 +301,8 @@ pub fn account_unseen(
         client_address: Some(peer),
         bytes: 0,
         outcome,
+        synthetic: Synthetic::None,
+        cause: None,
     };
     context.sync_scope(|| event.emit());
 }

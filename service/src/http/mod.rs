@@ -1,6 +1,7 @@
 //! HTTP: the routes, the edge around them, errors as problem details, and the two listeners.
 
 pub mod admin;
+pub mod admission;
 pub mod cursor;
 pub mod docs;
 pub mod edge;
@@ -9,6 +10,7 @@ pub mod extract;
 pub mod linger;
 pub mod merge_patch;
 pub mod object;
+pub mod observed;
 pub mod openapi;
 pub mod problem;
 pub mod query;

@@ -10,6 +10,7 @@ use super::cursor::Scope;
 use super::problem::Problem;
 use super::validate;
 use crate::app::AppState;
+use crate::percent;
 
 /// The parameters of a request, each at most once.
 #[derive(Debug, Clone, Default)]
@@ -20,32 +21,13 @@ pub const LIMIT_DEFAULT: usize = 50;
 /// Rows of a page at most.
 pub const LIMIT_MAX: usize = 200;
 
-/// Whether each percent sign encodes a byte, and the bytes are UTF-8.
-fn decodes(query: &str) -> bool {
-    let mut bytes = Vec::with_capacity(query.len());
-    let mut rest = query.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        let (decoded, tail) = match (byte, tail) {
-            (b'%', [high, low, tail @ ..]) => {
-                let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                let (Some(high), Some(low)) = (digit(high), digit(low)) else { return false };
-                (high << 4 | low, tail)
-            }
-            (b'%', _) => return false,
-            _ => (*byte, tail),
-        };
-        bytes.push(decoded);
-        rest = tail;
-    }
-    std::str::from_utf8(&bytes).is_ok()
-}
-
 impl FromRequestParts<Arc<AppState>> for Parameters {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
         // The decoder puts U+FFFD for what is not UTF-8, and leaves a percent sign that encodes nothing.
-        if !decodes(parts.uri.query().unwrap_or_default()) {
+        let query = parts.uri.query().unwrap_or_default();
+        if query.contains('%') && percent::decoded(query).is_none() {
             return Err(Problem::invalid_parameter("?", "takes percent-encoded UTF-8"));
         }
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;

@@ -60,6 +60,17 @@ routes! {
 
 /// The router of the API and of `more` routes, with the edge around it.
 pub fn router(state: Arc<AppState>, cors_allowed_origins: &[http::HeaderValue], more: Router<Arc<AppState>>) -> Router {
+    let observe = super::observed::ObserveLayer(Arc::clone(&state));
+    unobserved(Arc::clone(&state), cors_allowed_origins, more).layer(observe).with_state(state)
+}
+
+/// The same without its outermost layer, `observe`: no request is counted, logged or traced, and no answer has ids. Nothing
+/// but the benchmark that measures what observing costs should serve this.
+pub fn unobserved(
+    state: Arc<AppState>,
+    cors_allowed_origins: &[http::HeaderValue],
+    more: Router<Arc<AppState>>,
+) -> Router<Arc<AppState>> {
     use super::edge;
     use super::problem::{Kind, Problem};
     use axum::middleware::{from_fn_with_state, map_response};
@@ -71,12 +82,12 @@ pub fn router(state: Arc<AppState>, cors_allowed_origins: &[http::HeaderValue], 
     // The last layer added is the outermost.
     let mut router = router
         .layer(tower_http::compression::CompressionLayer::new().compress_when(Worthwhile))
-        .layer(from_fn_with_state(Arc::clone(&state), edge::guard))
+        .layer(from_fn_with_state(state, edge::guard))
         .layer(map_response(edge::security_headers));
     if !cors_allowed_origins.is_empty() {
         router = router.layer(cors(cors_allowed_origins));
     }
-    router.layer(from_fn_with_state(Arc::clone(&state), edge::observe)).with_state(state)
+    router
 }
 
 /// Bodies over 1 KiB are worth compressing. One with an entity tag is not: the strong tag names its very bytes.

@@ -4,7 +4,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use telemetry::metrics::DbErrorType;
 
 /// A statement that did not succeed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum StoreError {
     /// No connection came free in time: a retry helps.
     PoolTimeout,
@@ -48,7 +48,8 @@ impl std::error::Error for StoreError {}
 /// Makes the error of a condition that passes from the database's message.
 type Passing = fn(String) -> StoreError;
 
-/// The databases' messages for conditions that pass, which Diesel hands on without their SQLSTATE.
+/// The databases' messages for conditions that pass. Diesel keeps the SQLSTATE of eight conditions as a kind and drops every
+/// other, with the error that had it. SQLite speaks English only, PostgreSQL is asked to (see `postgres::connect`).
 const PASSING: &[(&str, Passing)] = &[
     ("canceling statement due to", |_| StoreError::Timeout),
     ("deadlock detected", |_| StoreError::Conflict),

@@ -114,11 +114,10 @@ impl Db {
 
     /// Folds SQLite's write-ahead log back into the file, so that it does not grow without bound. Nothing on PostgreSQL.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
-        if let super::Backend::Sqlite { writer, .. } = &self.backend {
-            self.sqlite(writer, Operation::Maintenance, |connection| {
-                Ok(connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?)
-            })
-            .await?;
+        if self.is_sqlite() {
+            let fold =
+                |connection: &mut diesel::SqliteConnection| connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)");
+            self.sqlite_maintain(Operation::Maintenance, fold).await?;
         }
         Ok(())
     }

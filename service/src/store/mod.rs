@@ -4,6 +4,7 @@
 //! writes the activity too) stands beside a SQLite twin that makes it in one transaction. Whatever runs goes through
 //! [`Db::read`], [`Db::write`], [`Db::sqlite_write`] or [`Db::postgres_transaction`], and so through the probe.
 
+mod arrays;
 mod error;
 pub mod idempotency;
 pub mod members;
@@ -13,20 +14,22 @@ mod postgres;
 mod probe;
 pub mod projects;
 pub mod purge;
+mod readers;
 pub mod sessions;
 mod sqlite;
 pub(crate) mod statement;
 pub mod tasks;
 pub(crate) mod types;
 pub mod users;
+mod writer;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use diesel::SqliteConnection;
 use diesel_async::pooled_connection::bb8::Pool;
-use diesel_async::sync_connection_wrapper::SyncConnectionWrapper;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use futures_util::future::BoxFuture;
 use telemetry::context::RequestContext;
@@ -34,14 +37,15 @@ use telemetry::metrics::{Metrics, PoolState};
 
 pub use error::StoreError;
 pub use operation::Operation;
+use readers::Readers;
 use statement::Statement;
+use writer::Writer;
 
 /// How long a request waits for a connection to PostgreSQL before it is told to come back.
 const POSTGRES_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a write waits for its turn at SQLite's one writer: busy is queued, never an error of the caller's.
 const SQLITE_WAIT_MAX: Duration = Duration::from_secs(5);
 
-type SqlitePool = Pool<SyncConnectionWrapper<SqliteConnection>>;
 type PostgresPool = Pool<AsyncPgConnection>;
 
 /// The database, whichever it is. Cheap to clone.
@@ -55,10 +59,10 @@ pub struct Db {
 
 #[derive(Clone)]
 enum Backend {
-    /// Any number of readers beside exactly one writer, so that waiting happens in the pool and not in SQLite's busy loop.
+    /// Any number of readers beside exactly one writer, so that waiting happens in its queue and not in SQLite's busy loop.
     Sqlite {
-        readers: SqlitePool,
-        writer: SqlitePool,
+        readers: Readers,
+        writer: Writer,
         file: Arc<std::path::Path>,
     },
     Postgres(PostgresPool),
@@ -76,6 +80,7 @@ pub(crate) enum End<T> {
 enum Undo<T> {
     Answer(T),
     Failed(diesel::result::Error),
+    Panicked(Box<dyn Any + Send>),
 }
 
 impl<T> From<diesel::result::Error> for Undo<T> {
@@ -88,6 +93,7 @@ fn ended<T>(result: Result<T, Undo<T>>) -> Result<T, StoreError> {
     match result {
         Ok(value) | Err(Undo::Answer(value)) => Ok(value),
         Err(Undo::Failed(error)) => Err(error.into()),
+        Err(Undo::Panicked(panic)) => std::panic::resume_unwind(panic),
     }
 }
 
@@ -132,9 +138,8 @@ impl Db {
             + diesel_async::methods::LoadQuery<'static, AsyncPgConnection, T>,
     {
         match &self.backend {
-            Backend::Sqlite { readers, .. } => {
-                self.sqlite(readers, operation, move |connection| Ok(diesel::RunQueryDsl::load(statement, connection)?))
-                    .await
+            Backend::Sqlite { .. } => {
+                self.sqlite_read(operation, |connection| diesel::RunQueryDsl::load(statement, connection)).await
             }
             Backend::Postgres(pool) => self.postgres(pool, operation, statement).await,
         }
@@ -184,28 +189,6 @@ impl Db {
         .await
     }
 
-    /// Runs `work` in one `BEGIN IMMEDIATE` transaction on SQLite's writer, in one hop to a blocking thread.
-    pub(crate) async fn sqlite_write<T, F>(&self, operation: Operation, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<End<T>> + Send + 'static,
-    {
-        let db = self.clone();
-        detached(async move {
-            let Backend::Sqlite { writer, .. } = &db.backend else {
-                return Err(StoreError::Internal("a transaction for SQLite on PostgreSQL".into()));
-            };
-            db.sqlite(writer, operation, move |connection| {
-                ended(connection.immediate_transaction(|connection| match work(connection)? {
-                    End::Commit(value) => Ok(value),
-                    End::Rollback(value) => Err(Undo::Answer(value)),
-                }))
-            })
-            .await
-        })
-        .await
-    }
-
     /// Runs `work` in one transaction on PostgreSQL, to its end even if the caller leaves.
     pub(crate) async fn postgres_transaction<T, F>(&self, operation: Operation, work: F) -> Result<T, StoreError>
     where
@@ -229,22 +212,6 @@ impl Db {
         .await
     }
 
-    async fn sqlite<T, F>(&self, pool: &SqlitePool, operation: Operation, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
-    {
-        let (mut lease, probe) = self.lease(pool, operation).await?;
-        // The work takes the request's context along; the wrapper speaks Diesel's error, ours passes through as the value.
-        let context = RequestContext::current();
-        let run = move |connection: &mut SqliteConnection| match context {
-            Some(context) => context.sync_scope(|| work(connection)),
-            None => work(connection),
-        };
-        let result = lease.spawn_blocking(move |connection| Ok(run(connection))).await;
-        probe.finish(result.map_err(StoreError::from).and_then(|inner| inner))
-    }
-
     async fn postgres<Row, T>(
         &self,
         pool: &PostgresPool,
@@ -263,26 +230,24 @@ impl Db {
 
     /// What the pool's gauges show.
     pub fn pool_state(&self) -> PoolState {
-        let pending = self.pending.load(std::sync::atomic::Ordering::Relaxed);
-        let of = |state: bb8::State, max: u32| {
-            let idle = state.idle_connections;
-            PoolState {
-                idle,
-                used: state.connections.saturating_sub(idle),
-                max,
-                pending,
-                timeouts_total: state.statistics.get_timed_out,
-            }
-        };
         match &self.backend {
-            Backend::Postgres(pool) => of(pool.state(), pool.config().max_size),
+            Backend::Postgres(pool) => {
+                let state = pool.state();
+                PoolState {
+                    idle: state.idle_connections,
+                    used: state.connections.saturating_sub(state.idle_connections),
+                    max: pool.config().max_size,
+                    pending: self.pending.load(std::sync::atomic::Ordering::Relaxed),
+                    timeouts_total: state.statistics.get_timed_out,
+                }
+            }
             Backend::Sqlite { readers, writer, .. } => {
-                let (r, w) = (of(readers.state(), readers.config().max_size), of(writer.state(), 1));
+                let (r, w) = (readers.state(), writer.state());
                 PoolState {
                     idle: r.idle + w.idle,
                     used: r.used + w.used,
                     max: r.max + w.max,
-                    pending,
+                    pending: r.pending + w.pending,
                     timeouts_total: r.timeouts_total + w.timeouts_total,
                 }
             }

@@ -15,6 +15,12 @@ macro_rules! operations {
             pub fn name(self) -> &'static str {
                 Self::NAMES[self as usize]
             }
+
+            /// Whether it is a read of one row by its key, however much there is.
+            pub(super) fn finds_by_key(self) -> bool {
+                use Operation::*;
+                matches!(self, UserGet | UserFindByEmail | SessionCheck | ProjectGet | MemberGet | TaskGet)
+            }
         }
     };
 }
@@ -44,6 +50,7 @@ operations! {
     TaskGet => "task.get",
     TaskUpdate => "task.update",
     TaskDelete => "task.delete",
+    TaskErase => "task.erase",
     TaskRestore => "task.restore",
     TaskBatch => "task.batch",
     TaskActivity => "task.activity",

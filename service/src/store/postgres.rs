@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use diesel::result::DatabaseErrorKind;
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::bb8::Pool;
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection as _, RecyclingMethod,
 };
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::FutureExt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -22,6 +22,12 @@ use super::{POSTGRES_WAIT_MAX, PostgresPool};
 
 /// No statement of ours takes long; one that does is stuck, and holds a connection. Sent when the connection starts.
 const LIMITS: &str = "-c statement_timeout=5000 -c lock_timeout=1000 -c idle_in_transaction_session_timeout=10000";
+
+/// Asks for messages in English, if the role may choose: what passes is told from what does not by their text where Diesel
+/// hands on no SQLSTATE (see `error`). A role of production is granted that with `GRANT SET ON PARAMETER lc_messages`; RDS
+/// speaks English without.
+const ENGLISH: &str = "SELECT set_config('lc_messages', 'C', false) \
+                       WHERE current_setting('lc_messages') <> 'C' AND has_parameter_privilege('lc_messages', 'SET')";
 
 /// What a `postgres://` URL asks for.
 #[derive(Clone)]
@@ -101,17 +107,19 @@ pub(super) async fn connect(target: &Target) -> ConnectionResult<AsyncPgConnecti
         let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
         ConnectionError::BadConnection(format!("{error}{cause}"))
     };
-    match &target.tls {
+    let mut connection = match &target.tls {
         None => {
             let (client, connection) = target.config.connect(tokio_postgres::NoTls).await.map_err(refused)?;
-            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await?
         }
         Some(tls) => {
             let connector = MakeRustlsConnect::new((**tls).clone());
             let (client, connection) = target.config.connect(connector).await.map_err(refused)?;
-            AsyncPgConnection::try_from_client_and_connection(client, connection).await
+            AsyncPgConnection::try_from_client_and_connection(client, connection).await?
         }
-    }
+    };
+    connection.batch_execute(ENGLISH).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(connection)
 }
 
 /// The pool. Nothing is connected yet.
@@ -132,6 +140,7 @@ pub(super) fn open(url: &str, size: u32) -> anyhow::Result<PostgresPool> {
     Ok(Pool::builder()
         .max_size(size)
         .min_idle(Some(1))
+        .queue_strategy(bb8::QueueStrategy::Lifo) // the one whose statements are prepared
         .max_lifetime(Some(Duration::from_secs(1800)))
         .idle_timeout(Some(Duration::from_secs(600)))
         .connection_timeout(POSTGRES_WAIT_MAX)

@@ -13,9 +13,9 @@ use telemetry::traces::DatabaseSpan;
 
 use super::{Db, Operation, StoreError};
 
-/// One running operation. Records duration and outcome when it finishes, or a timeout when its caller gave up.
-pub(super) struct Probe<'a> {
-    metrics: &'a Arc<Metrics>,
+/// One running operation. Records duration and outcome when it finishes, or how its caller left it.
+pub(super) struct Probe {
+    metrics: Arc<Metrics>,
     operation: Operation,
     started: Instant,
     /// None within a request that is not recorded.
@@ -23,11 +23,11 @@ pub(super) struct Probe<'a> {
     finished: bool,
 }
 
-impl<'a> Probe<'a> {
+impl Probe {
     /// `wait` is how long the connection took to come free.
-    pub(super) fn start(db: &'a Db, operation: Operation, wait: Duration) -> Self {
+    pub(super) fn start(db: &Db, operation: Operation, wait: Duration) -> Self {
         let span = DatabaseSpan::begin(operation.name(), db.system(), wait);
-        Probe { metrics: &db.metrics, operation, started: Instant::now(), span, finished: false }
+        Probe { metrics: Arc::clone(&db.metrics), operation, started: Instant::now(), span, finished: false }
     }
 
     pub(super) fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -39,17 +39,24 @@ impl<'a> Probe<'a> {
         self.finished = true;
         let elapsed = self.started.elapsed();
         self.metrics.db_operation(self.operation as usize, error, elapsed);
-        if let Some(error) = error {
-            self.span.failed(error.as_str());
+        match error {
+            None => {}
+            Some(DbErrorType::Cancelled) => self.span.cancelled(DbErrorType::Cancelled.as_str()),
+            Some(error) => self.span.failed(error.as_str()),
         }
         RequestContext::with_current(|context| context.add_database(elapsed));
     }
 }
 
-impl Drop for Probe<'_> {
+impl Drop for Probe {
     fn drop(&mut self) {
         if !self.finished {
-            self.record(Some(DbErrorType::Timeout));
+            let is_given_up = RequestContext::with_current(RequestContext::is_given_up) == Some(true);
+            self.record(Some(match is_given_up {
+                _ if std::thread::panicking() => DbErrorType::Internal,
+                true => DbErrorType::Timeout,
+                false => DbErrorType::Cancelled,
+            }));
         }
     }
 }
@@ -71,7 +78,7 @@ impl Db {
         &self,
         pool: &'p Pool<C>,
         operation: Operation,
-    ) -> Result<(PooledConnection<'p, C>, Probe<'_>), StoreError>
+    ) -> Result<(PooledConnection<'p, C>, Probe), StoreError>
     where
         C: AsyncConnection + PoolableConnection + Send + 'static,
         AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C>,
@@ -87,15 +94,21 @@ impl Db {
         self.metrics.db_wait(wait);
         match lease.map_err(StoreError::from) {
             Ok(lease) => Ok((lease, Probe::start(self, operation, wait))),
-            Err(error) => {
-                self.metrics.db_operation(operation as usize, Some(error.kind()), wait);
-                // The service's own upkeep waits here too; only a request is refused.
-                if matches!(error, StoreError::PoolTimeout) && RequestContext::with_current(|_| ()).is_some() {
-                    self.metrics.rejected(Rejection::DatabaseBusy);
-                }
-                DatabaseSpan::begin(operation.name(), self.system(), wait).failed(error.kind().as_str());
-                Err(error)
-            }
+            Err(error) => Err(self.never_began(operation, wait, error)),
         }
+    }
+
+    /// Accounts for an operation that got no connection, for which its wait is all the time it took.
+    pub(super) fn never_began(&self, operation: Operation, wait: Duration, error: StoreError) -> StoreError {
+        self.metrics.db_operation(operation as usize, Some(error.kind()), wait);
+        // The service's own upkeep waits here too; only a request is refused.
+        if matches!(error, StoreError::PoolTimeout) && RequestContext::with_current(|_| ()).is_some() {
+            self.metrics.rejected(Rejection::DatabaseBusy);
+        }
+        RequestContext::with_current(|context| {
+            context.add_database(wait);
+            DatabaseSpan::never_began(context, operation.name(), self.system(), wait, error.kind().as_str());
+        });
+        error
     }
 }

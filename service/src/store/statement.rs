@@ -15,6 +15,7 @@ use diesel::sql_types::{BigInt, Bool, HasSqlType, Integer, Nullable, SmallInt, T
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::arrays::{IdArray, Ids, InstantArray, Instants, SmallArray, Smalls, TextArray, Texts};
 use super::types::{Id, Instant, Json, JsonText, LabelArray, Labels, VersionArray, Versions};
 
 /// A value with its SQL type. `None` is a typed NULL.
@@ -31,6 +32,10 @@ pub(crate) enum Bind {
     Json(JsonText),
     Labels(Option<Labels>),
     Versions(Option<Versions>),
+    Ids(Ids),
+    Texts(Texts),
+    Smalls(Smalls),
+    Instants(Instants),
 }
 
 macro_rules! bind_from {
@@ -61,6 +66,10 @@ bind_from! {
     Labels => |v| Bind::Labels(Some(v)),
     Option<Labels> => |v| Bind::Labels(v),
     Option<Vec<i64>> => |v| Bind::Versions(v.map(Versions)),
+    Vec<Option<Uuid>> => |v| Bind::Ids(Ids(v)),
+    Vec<Option<String>> => |v| Bind::Texts(Texts(v)),
+    Vec<i16> => |v| Bind::Smalls(Smalls(v)),
+    Vec<Option<Timestamp>> => |v| Bind::Instants(Instants(v)),
 }
 
 /// How the text names its binds.
@@ -91,6 +100,11 @@ impl<Row> Statement<Row> {
     /// A statement for PostgreSQL; `$n` in the text is the n-th bind.
     pub(crate) fn postgres(text: impl Into<Cow<'static, str>>, binds: Vec<Bind>) -> Self {
         Statement { placeholders: Placeholders::Numbered, ..Statement::new(text, binds) }
+    }
+
+    /// The text, without its binds.
+    pub(crate) fn into_text(self) -> String {
+        self.text.into_owned()
     }
 
     /// Prepares it for one use. For texts of which there are too many to keep each prepared on each connection.
@@ -130,6 +144,7 @@ where
     DB: Backend + DieselReserveSpecialization,
     DB: HasSqlType<Id> + HasSqlType<Text> + HasSqlType<Bool> + HasSqlType<SmallInt> + HasSqlType<Integer>,
     DB: HasSqlType<BigInt> + HasSqlType<Instant> + HasSqlType<Json> + HasSqlType<LabelArray> + HasSqlType<VersionArray>,
+    DB: HasSqlType<IdArray> + HasSqlType<TextArray> + HasSqlType<SmallArray> + HasSqlType<InstantArray>,
     Option<Uuid>: ToSql<Nullable<Id>, DB>,
     Option<String>: ToSql<Nullable<Text>, DB>,
     str: ToSql<Text, DB>,
@@ -141,6 +156,10 @@ where
     JsonText: ToSql<Json, DB>,
     Option<Labels>: ToSql<Nullable<LabelArray>, DB>,
     Option<Versions>: ToSql<Nullable<VersionArray>, DB>,
+    Ids: ToSql<IdArray, DB>,
+    Texts: ToSql<TextArray, DB>,
+    Smalls: ToSql<SmallArray, DB>,
+    Instants: ToSql<InstantArray, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         if !self.cached {
@@ -176,6 +195,7 @@ where
     DB: Backend,
     DB: HasSqlType<Id> + HasSqlType<Text> + HasSqlType<Bool> + HasSqlType<SmallInt> + HasSqlType<Integer>,
     DB: HasSqlType<BigInt> + HasSqlType<Instant> + HasSqlType<Json> + HasSqlType<LabelArray> + HasSqlType<VersionArray>,
+    DB: HasSqlType<IdArray> + HasSqlType<TextArray> + HasSqlType<SmallArray> + HasSqlType<InstantArray>,
     Option<Uuid>: ToSql<Nullable<Id>, DB>,
     Option<String>: ToSql<Nullable<Text>, DB>,
     str: ToSql<Text, DB>,
@@ -187,6 +207,10 @@ where
     JsonText: ToSql<Json, DB>,
     Option<Labels>: ToSql<Nullable<LabelArray>, DB>,
     Option<Versions>: ToSql<Nullable<VersionArray>, DB>,
+    Ids: ToSql<IdArray, DB>,
+    Texts: ToSql<TextArray, DB>,
+    Smalls: ToSql<SmallArray, DB>,
+    Instants: ToSql<InstantArray, DB>,
 {
     macro_rules! add {
         ($sql:ty, $value:expr) => {
@@ -209,5 +233,9 @@ where
         Bind::Json(value) => add!(Json, value),
         Bind::Labels(value) => add!(Nullable<LabelArray>, value),
         Bind::Versions(value) => add!(Nullable<VersionArray>, value),
+        Bind::Ids(value) => add!(IdArray, value),
+        Bind::Texts(value) => add!(TextArray, value),
+        Bind::Smalls(value) => add!(SmallArray, value),
+        Bind::Instants(value) => add!(InstantArray, value),
     }
 }

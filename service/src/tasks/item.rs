@@ -13,6 +13,7 @@ use crate::app::AppState;
 use crate::http::etag::{self, etag};
 use crate::http::extract::{Body, Caller, PathId};
 use crate::http::problem::Problem;
+use crate::http::query::Parameters;
 use crate::http::validate::Checks;
 
 /// A task with its entity tag.
@@ -82,11 +83,14 @@ pub async fn patch_task(
 
 /// Moves a task and its subtasks to the trash.
 ///
-/// They can be restored for 30 days.
+/// They can be restored for 30 days. With `permanent=true` they are removed for good at once, with their activity, also when
+/// the task is in the trash already; subtasks that went into the trash earlier go too, as nothing would be left to restore
+/// them under. The answers kept for an `Idempotency-Key` stay their 24 hours, so that a repeated create makes no new task.
 #[utoipa::path(
     delete, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "delete_task", security(("bearer" = [])),
     params(
         ("id" = uuid::Uuid, Path, description = "The task"),
+        ("permanent" = Option<bool>, Query, description = "Whether to remove it for good at once, from the trash too; false if left out"),
         ("If-Match" = Option<String>, Header, description = "The entity tag that the caller saw"),
     ),
     responses(
@@ -98,10 +102,17 @@ pub async fn delete_task(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     PathId(id): PathId,
+    parameters: Parameters,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let if_match = etag::if_match(&headers);
-    state.db.delete_task(caller.0.user_id, id, if_match, state.clock.now()).await??;
+    parameters.expect(&["permanent"])?;
+    let permanent = parameters.word("permanent", &["true", "false"])?.unwrap_or(false);
+    let (user_id, if_match) = (caller.0.user_id, etag::if_match(&headers));
+    if permanent {
+        state.db.erase_task(user_id, id, if_match).await??;
+    } else {
+        state.db.delete_task(user_id, id, if_match, state.clock.now()).await??;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -10,6 +10,7 @@ use service::clock::Clock;
 use service::config::Argon2Config;
 
 use crate::harness::client::PASSWORD;
+use crate::harness::reply::Reply;
 use crate::harness::{Backend, TestApp, on_both_backends};
 
 /// Five a second, of which two seconds' worth may come at once.
@@ -114,8 +115,11 @@ on_both_backends! {
         let (replies, asked) = tokio::join!(storm, bystander);
         let (let_in, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 200);
         assert!(!let_in.is_empty() && !refused.is_empty(), "{} let in, {} refused", let_in.len(), refused.len());
+        // On a busy machine some do not even get to the database in time.
+        let is_overload = |reply: &Reply| reply.text_at("/type").ends_with("overloaded");
+        assert!(refused.iter().any(is_overload), "none was refused for the passwords that wait");
         for reply in refused {
-            let reply = reply.problem(503, "overloaded");
+            let reply = reply.problem(503, "");
             assert!(reply.header("retry-after").parse().is_ok_and(|seconds: u32| seconds > 0), "{reply}");
         }
         assert!(asked > 0, "nobody asked during the storm");

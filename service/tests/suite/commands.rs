@@ -8,7 +8,7 @@ use service::http::openapi;
 use crate::harness::app::Storage;
 use crate::harness::ground::Ground;
 use crate::harness::postgres::Cluster;
-use crate::harness::process::Process;
+use crate::harness::process::{Process, Serving, task_api};
 use crate::harness::sqlite::Fresh;
 use crate::harness::{Backend, on_both_backends};
 
@@ -118,7 +118,7 @@ on_both_backends! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_migration_without_its_database_ends_with_1_and_one_line() {
     for url in ["postgres://user:planted@127.0.0.1:1/tasks", "sqlite:///dev/null/tasks.db"] {
-        let mut process = Process::builder().env("DATABASE_URL", url).arg("migrate").start();
+        let mut process = task_api().env("DATABASE_URL", url).arg("migrate").start();
         assert_eq!(process.wait(SOON).await.code(), Some(1), "{}", process.output());
         let output = process.output();
         assert_eq!(output.lines().count(), 1, "{output}");
@@ -128,7 +128,7 @@ async fn a_migration_without_its_database_ends_with_1_and_one_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_document_is_printed_and_nothing_else_is_touched() {
-    let mut process = Process::builder().arg("openapi").start();
+    let mut process = task_api().arg("openapi").start();
     assert!(process.wait(SOON).await.success());
     let document: Value = serde_json::from_str(&process.output()).expect("JSON");
     assert_eq!(document["openapi"].as_str().map(|version| &version[..4]), Some("3.1."));

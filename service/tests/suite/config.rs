@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::harness::process::Process;
+use crate::harness::process::{Serving, task_api};
 
 const SOON: Duration = Duration::from_secs(20);
 const SECRET: &str = "a-planted-secret-of-at-least-32-bytes";
@@ -31,14 +31,19 @@ const BAD: &[(&str, &str, &str)] = &[
     ("AUTO_MIGRATE", "yes please", "true or false"),
     ("JWT_SECRET", "planted", "at least 32 bytes"),
     ("JWT_SECRET_PREVIOUS", "planted", "at least 32 bytes"),
+    ("SYNTHETIC_SECRET", "planted", "at least 32 bytes"),
+    ("SYNTHETIC_SECRET", "planted-and-long-enough-but-not all visible", "visible ASCII"),
+    ("SYNTHETIC_SECRET", "planted-and-long-enough-but-with-an-ü", "visible ASCII"),
     ("RATE_LIMIT_PER_SECOND", "-1", "a whole number from 0"),
     ("REQUEST_TIMEOUT_MS", "10s", "a whole number from 1"),
     ("REQUEST_TIMEOUT_MS", "0", "a whole number from 1"),
     ("HEADER_TIMEOUT_MS", "0", "a whole number from 1"),
     ("MAX_IN_FLIGHT", "0", "a whole number from 1"),
+    ("QUEUE_TIMEOUT_MS", "1s", "a whole number from 0"),
     ("MAX_CONNECTIONS", "1.5", "a whole number from 1"),
     ("SHUTDOWN_GRACE_MS", "99999999999999999999", "a whole number from 0"),
     ("DRAIN_DELAY_MS", "soon", "a whole number from 0"),
+    ("DRAIN_DELAY_MS", "25000", "less than SHUTDOWN_GRACE_MS"),
     ("TRUSTED_PROXY_HOPS", "17", "a whole number from 0 to 16"),
     ("CORS_ALLOWED_ORIGINS", "app.example.com", "origins such as https://"),
     ("CORS_ALLOWED_ORIGINS", "https://good.example.com,https://app.example.com/path", "origins such as https://"),
@@ -54,6 +59,9 @@ const BAD: &[(&str, &str, &str)] = &[
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "planted:4318", "a URL such as http://"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://user:planted@host", "a URL such as http://"),
     ("OTEL_EXPORTER_OTLP_HEADERS", "planted", "name=value"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "http/protobuf"),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc", "http/protobuf"),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "a whole number from 1"),
     ("OTEL_TRACES_SAMPLER", "sometimes", "parentbased_traceidratio"),
     ("OTEL_TRACES_SAMPLER_ARG", "1.5", "a number from 0 to 1"),
@@ -65,6 +73,7 @@ const BAD: &[(&str, &str, &str)] = &[
 const SECRETS: &[&str] = &[
     "JWT_SECRET",
     "JWT_SECRET_PREVIOUS",
+    "SYNTHETIC_SECRET",
     "DATABASE_URL",
     "SENTRY_DSN",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -85,10 +94,12 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("AUTO_MIGRATE", "[default: true on SQLite, false on PostgreSQL]"),
     ("JWT_SECRET", "[default: made at first start"),
     ("JWT_SECRET_PREVIOUS", ""),
+    ("SYNTHETIC_SECRET", "[default: none: no request is believed]"),
     ("RATE_LIMIT_PER_SECOND", "[default: 0]"),
     ("REQUEST_TIMEOUT_MS", "[default: 10000]"),
     ("HEADER_TIMEOUT_MS", "[default: 10000]"),
     ("MAX_IN_FLIGHT", "[default: 512]"),
+    ("QUEUE_TIMEOUT_MS", "[default: 5000]"),
     ("MAX_CONNECTIONS", "[default: 10000]"),
     ("SHUTDOWN_GRACE_MS", "[default: 25000]"),
     ("DRAIN_DELAY_MS", "[default: 0]"),
@@ -107,6 +118,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "[default: no traces]"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""),
     ("OTEL_EXPORTER_OTLP_HEADERS", ""),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "[default: http/protobuf]"),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", ""),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", "[default: 10000]"),
     ("OTEL_TRACES_SAMPLER", "[default: parentbased_always_on]"),
     ("OTEL_TRACES_SAMPLER_ARG", "[default: 1]"),
@@ -114,6 +127,14 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("OTEL_RESOURCE_ATTRIBUTES", ""),
     ("TRACE_SLOW_MS", "[default: 200]"),
 ];
+
+/// What is slow is what the objectives say, and they stand in one file.
+#[test]
+fn requests_slower_than_the_objective_are_those_whose_traces_are_kept() {
+    let slo = slo::Slo::read(&testkit::root().join("slo.toml")).expect("the objectives");
+    let default = format!("[default: {}]", slo.requests.latency * 1000.0);
+    assert!(DEFAULTS.contains(&("TRACE_SLOW_MS", default.as_str())), "TRACE_SLOW_MS is not {default}");
+}
 
 fn flag(variable: &str) -> String {
     format!("--{}", variable.to_ascii_lowercase().replace('_', "-"))
@@ -209,6 +230,32 @@ fn postgres_needs_a_key() {
 }
 
 #[test]
+fn cloudwatch_needs_a_region_and_takes_it_from_wherever_the_sdk_does() {
+    // So that a machine of AWS's, which would be asked, is like any other here.
+    let group = [("CLOUDWATCH_LOG_GROUP", OsStr::new("g")), ("AWS_EC2_METADATA_DISABLED", OsStr::new("true"))];
+    for more in [None, Some(("AWS_REGION", OsStr::new(""))), Some(("HOME", OsStr::new("/nowhere")))] {
+        let environment: Vec<_> = group.into_iter().chain(more).collect();
+        let says = refusal(&run(&environment, &[]));
+        assert!(says.contains("AWS_REGION: got nothing") && says.contains("a region such as"), "{says}");
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(home.path().join(".aws")).expect("a folder");
+    std::fs::write(home.path().join(".aws/config"), "[default]\nregion = eu-west-1\n").expect("a profile");
+    for (variable, value) in [
+        ("AWS_REGION", OsStr::new("eu-west-1")),
+        ("AWS_DEFAULT_REGION", OsStr::new("eu-west-1")),
+        ("HOME", home.path().as_os_str()),
+    ] {
+        // What is refused next says that the region was not.
+        let next = [("LISTEN_ADDR", "127.0.0.1:0"), ("DATABASE_URL", "sqlite:///dev/null/x")];
+        let next = next.into_iter().map(|(variable, value)| (variable, OsStr::new(value)));
+        let environment: Vec<_> = group.into_iter().chain(next).chain([(variable, value)]).collect();
+        let output = run(&environment, &[]);
+        assert_eq!(output.status.code(), Some(1), "{variable}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
 fn what_is_no_command_is_refused_with_what_there_is() {
     let says = refusal(&run(&[], &["frobnicate"]));
     assert!(says.contains("frobnicate"), "{says}");
@@ -220,7 +267,7 @@ fn what_is_no_command_is_refused_with_what_there_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_variable_is_an_unset_one() {
-    let mut builder = Process::builder();
+    let mut builder = task_api();
     let both = DEFAULTS.iter().map(|(variable, _)| *variable).chain(LATER.iter().copied());
     for variable in both.filter(|variable| !variable.ends_with("_ADDR")) {
         builder = builder.env(variable, "");
@@ -232,14 +279,14 @@ async fn an_empty_variable_is_an_unset_one() {
     assert!(process.directory.path().join("data/tasks.db").is_file());
     for listener in ["LISTEN_ADDR", "ADMIN_ADDR"] {
         // Its default may be taken on this machine, so that it is not refused is all that can be said.
-        let mut process = Process::builder().env(listener, "").env("DATABASE_URL", "sqlite:///dev/null/x").start();
+        let mut process = task_api().env(listener, "").env("DATABASE_URL", "sqlite:///dev/null/x").start();
         assert_eq!(process.wait(SOON).await.code(), Some(1), "{}", process.output());
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flag_wins_over_its_variable() {
-    let builder = Process::builder().env("DEPLOYMENT_ENVIRONMENT", "by-variable").env("MAX_IN_FLIGHT", "nonsense");
+    let builder = task_api().env("DEPLOYMENT_ENVIRONMENT", "by-variable").env("MAX_IN_FLIGHT", "nonsense");
     let process = builder.arg("--deployment-environment=by-flag").arg("--max-in-flight=5").serve().await;
     assert_eq!(process.log("started").await["environment"], "by-flag");
 }
@@ -262,7 +309,7 @@ async fn what_the_machine_refuses_ends_with_1_and_one_clear_line() {
         ("DATABASE_URL", path("file"), vec!["file", "not a database"]),
     ];
     for (variable, value, names) in cases {
-        let mut process = Process::builder().env(variable, &value).start();
+        let mut process = task_api().env(variable, &value).start();
         assert_eq!(process.wait(SOON).await.code(), Some(1), "{variable}={value}\n{}", process.output());
         assert!(process.errors().is_empty(), "{:?}", process.errors());
         let errors: Vec<_> = process.logs().into_iter().filter(|line| line["level"] == "ERROR").collect();
@@ -275,7 +322,12 @@ async fn what_the_machine_refuses_ends_with_1_and_one_clear_line() {
 
 #[test]
 fn help_tells_every_variable_and_its_default() {
-    let environment = [("JWT_SECRET", OsStr::new(SECRET)), ("DATABASE_URL", OsStr::new("postgres://u:planted@h/d"))];
+    let secret = OsStr::new(SECRET);
+    let environment = [
+        ("JWT_SECRET", secret),
+        ("SYNTHETIC_SECRET", secret),
+        ("DATABASE_URL", OsStr::new("postgres://u:planted@h/d")),
+    ];
     for word in ["--help", "-h"] {
         let output = run(&environment, &[word]);
         assert!(output.status.success() && output.stderr.is_empty());

@@ -1,13 +1,16 @@
 //! PostgreSQL that is down, slow, locked or gone: 503 with a time to come back, never a hang, and recovery without a restart.
 
+use std::future::IntoFuture as _;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_postgres::NoTls;
 
 use crate::harness::client::{PASSWORD, User};
-use crate::harness::postgres::{Cluster, Database, Options, Private};
-use crate::harness::process::{Process, Signal};
+use crate::harness::collector::{Collector, Mode};
+use crate::harness::ground::Ground;
+use crate::harness::postgres::{Cluster, Database, Options, Private, migrated};
+use crate::harness::process::{Process, Serving, Signal, task_api};
 use crate::harness::proxy::Proxy;
 use crate::harness::raw::Raw;
 use crate::harness::reply::Reply;
@@ -78,7 +81,7 @@ async fn a_service_that_starts_before_its_database_recovers_without_a_restart() 
     let mut proxy = Proxy::start(cluster.address()).await;
     proxy.cut().await;
     let url = database.url_through(proxy.address());
-    let mut process = Process::builder().env("DATABASE_URL", &url).env("JWT_SECRET", JWT_SECRET).serve().await;
+    let mut process = task_api().env("DATABASE_URL", &url).env("JWT_SECRET", JWT_SECRET).serve().await;
     let (api, admin) = (process.api().await, process.admin().await);
     let login = async || api.post("auth/login", json!({"email": "ann@example.com", "password": PASSWORD})).await;
     for listener in [&api, &admin] {
@@ -93,7 +96,7 @@ async fn a_service_that_starts_before_its_database_recovers_without_a_restart() 
         api.get("/ready").await.expect(503).text.contains("migrations are pending")
     })
     .await;
-    let mut migrate = Process::builder().env("DATABASE_URL", &url).arg("migrate").start();
+    let mut migrate = task_api().env("DATABASE_URL", &url).arg("migrate").start();
     assert!(migrate.wait(SOON).await.success(), "{}", migrate.output());
     eventually("it is ready", async || api.get("/ready").await.status == 200).await;
     login().await.problem(401, "invalid-credentials");
@@ -105,7 +108,7 @@ async fn a_service_that_starts_before_its_database_recovers_without_a_restart() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_goes_and_comes_back_costs_503s_and_nothing_else() {
     let Some(cluster) = Private::start(Options::default()) else { return };
-    let database = cluster.create_database().await;
+    let database = migrated(&cluster).await;
     let mut proxy = Proxy::start(cluster.address()).await;
     let configure = |config: &mut service::config::Config| config.limits.request_timeout = Duration::from_secs(3);
     let url = database.url_through(proxy.address());
@@ -268,6 +271,34 @@ async fn each_connection_carries_the_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_speak_english_is_asked_to_and_serves_whatever_it_says() {
+    let Some(cluster) = Cluster::get() else { return };
+    let app = TestApp::spawn(Backend::Postgres).await;
+    let database = app.storage.postgres();
+    let name = &database.name;
+    // Stands for a language that not every machine has installed.
+    database.psql(&format!("ALTER DATABASE {name} SET lc_messages = 'C.UTF-8'"));
+    let languages = async |url: String| {
+        let app = TestApp::builder(Backend::Postgres).database_url(url).spawn().await;
+        database.psql(
+            "CREATE OR REPLACE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 new.description := '<' || current_setting('lc_messages') || '>'; RETURN new; END $$;
+             CREATE OR REPLACE TRIGGER look BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION look()",
+        );
+        let ann = app.register("ann").await;
+        ann.post("tasks", json!({"title": "Look"})).await.expect(201).text_at("/description")
+    };
+    assert_eq!(languages(database.url.clone()).await, "<C>", "a role that may choose the language");
+    let role = format!("plain_{name}");
+    cluster.psql("postgres", &format!("CREATE ROLE {role} LOGIN"));
+    database.psql(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"));
+    let url = database.url.replacen("postgres@", &format!("{role}@"), 1);
+    assert_ne!(url, database.url, "the role is in the URL");
+    assert_eq!(languages(url).await, "<C.UTF-8>", "a role that may not, and is served all the same");
+    database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_that_takes_too_long_is_ended_by_the_database() {
     let Some(_) = Cluster::get() else { return };
     let app = TestApp::spawn(Backend::Postgres).await;
@@ -346,4 +377,94 @@ async fn a_pool_without_a_free_connection_asks_to_come_back() {
     let labels = [("error_type", "pool_timeout"), ("db_operation_name", "task.list")];
     assert_eq!(scrape.sum("db_client_operation_duration_seconds_count", &labels), 1.0);
     assert_eq!(scrape.value("db_client_connection_max"), 2.0);
+}
+
+/// Milliseconds in the database and operations, as the canonical line of the first request with this status has them, and the
+/// durations and kinds of failure of the spans in its trace.
+async fn line_and_spans(
+    process: &Process,
+    collector: &Collector,
+    status: u16,
+) -> ((f64, u64), Vec<(f64, String, i32)>) {
+    let is_it = |line: &Value| line["event"] == "http_request" && line["status"] == status;
+    let mut found = None;
+    eventually("it has its line", async || {
+        found = process.logs().into_iter().find(is_it);
+        found.is_some()
+    })
+    .await;
+    let line = found.expect("a line");
+    let trace = line["trace_id"].as_str().expect("a trace").to_owned();
+    let spans = collector.wait("the request's own span, which ends last", |spans| {
+        let of_it = spans.iter().filter(|span| span.trace_id == trace);
+        of_it
+            .clone()
+            .any(|span| span.kind == 2)
+            .then(|| of_it.filter(|span| span.kind == 3).cloned().collect::<Vec<_>>())
+    });
+    let told = spans.await.into_iter().map(|span| {
+        let error = span.attributes.get("error.type").cloned().unwrap_or_default();
+        (span.duration.as_secs_f64() * 1000.0, error, span.status)
+    });
+    let (time, queries) = (line["db_time_ms"].as_f64(), line["db_queries"].as_u64());
+    ((time.expect("a time"), queries.expect("a number")), told.collect())
+}
+
+async fn traced(ground: &Ground, collector: &Collector) -> Process {
+    let builder = ground.builder().env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint);
+    builder.env("DATABASE_POOL_SIZE", "1").serve().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_that_gets_no_connection_is_the_same_in_its_line_its_span_and_its_metric() {
+    let Some(_) = Cluster::get() else { return };
+    let (ground, collector) = (Ground::new(Backend::Postgres).await, Collector::start(Mode::Healthy).await);
+    let process = traced(&ground, &collector).await;
+    let (api, admin) = (process.api().await, process.admin().await);
+    let ann = api.register("ann").await;
+    slow_inserts(ground.storage.postgres(), 3.0);
+    let slow = tokio::spawn(ann.post("tasks", json!({"title": "Slow"})).into_future());
+    eventually("the connection is used", async || {
+        Scrape::of(&admin).await.sum("db_client_connection_count", &[("state", "used")]) == 1.0
+    })
+    .await;
+    refused(ann.get("tasks").await);
+    slow.await.expect("no panic").expect(201);
+    let ((time, queries), spans) = line_and_spans(&process, &collector, 503).await;
+    let waited: Vec<_> = spans.iter().filter(|(_, error, status)| error == "pool_timeout" && *status == 2).collect();
+    assert_eq!((waited.len(), spans.len() as u64), (1, queries), "{spans:?}");
+    let of_spans: f64 = spans.iter().map(|(milliseconds, ..)| milliseconds).sum();
+    assert!(time >= 900.0 && (of_spans - time).abs() < 1.0, "{time} ms in the line, {spans:?}");
+    let labels = [("error_type", "pool_timeout")];
+    let scrape = Scrape::of(&admin).await;
+    let metric = scrape.sum("db_client_operation_duration_seconds_sum", &labels) * 1000.0;
+    assert_eq!(scrape.sum("db_client_operation_duration_seconds_count", &labels), 1.0);
+    assert!((metric - waited[0].0).abs() < 1.0, "{metric} ms in the metric, {waited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_during_a_read_is_no_failure_of_the_database() {
+    let Some(_) = Cluster::get() else { return };
+    let (ground, collector) = (Ground::new(Backend::Postgres).await, Collector::start(Mode::Healthy).await);
+    let process = traced(&ground, &collector).await;
+    let (api, admin) = (process.api().await, process.admin().await);
+    let ann = api.register("ann").await;
+    let (client, connection) = tokio_postgres::connect(&ground.storage.postgres().url, NoTls).await.expect("a session");
+    tokio::spawn(connection);
+    client.batch_execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
+    let mut raw = Raw::connect(&api).await;
+    raw.ask("GET", "/api/v1/tasks", &format!("authorization: Bearer {}\r\n", ann.access_token)).await;
+    eventually("it reads", async || {
+        Scrape::of(&admin).await.sum("db_client_connection_count", &[("state", "used")]) == 1.0
+    })
+    .await;
+    drop(raw);
+    let ((_, queries), spans) = line_and_spans(&process, &collector, 499).await;
+    client.batch_execute("COMMIT").await.expect("the lock goes");
+    let left: Vec<_> = spans.iter().filter(|(_, error, _)| !error.is_empty()).collect();
+    assert_eq!((left.len(), spans.len() as u64), (1, queries), "{spans:?}");
+    assert_eq!((left[0].1.as_str(), left[0].2), ("cancelled", 0), "no failed span: {spans:?}");
+    let scrape = Scrape::of(&admin).await;
+    let count = |error: &str| scrape.sum("db_client_operation_duration_seconds_count", &[("error_type", error)]);
+    assert_eq!((count("cancelled"), count("timeout")), (1.0, 0.0));
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::harness::client::{Api, User};
-use crate::harness::process::{Process, Signal};
+use crate::harness::process::{Serving, Signal, task_api};
 use crate::harness::raw::Raw;
 use crate::harness::scrape::Scrape;
 use crate::harness::{Backend, TestApp, on_both_backends};
@@ -129,6 +129,32 @@ on_both_backends! {
         ann.get("tasks").await.expect(200);
     }
 
+    async fn who_finds_the_house_full_waits_and_is_let_in_when_a_place_is_free(backend: Backend) {
+        let configure = |config: &mut service::config::Config| {
+            config.limits.max_in_flight = 1;
+            config.limits.queue_timeout = Duration::from_secs(60);
+        };
+        let app = TestApp::builder(backend).config(configure).spawn().await;
+        let ann = app.register("ann").await;
+        let (mut raw, rest) = begin(&app.api, &ann).await;
+        eventually("one in flight", async || {
+            Scrape::of(&app.admin).await.value("http_server_active_requests") == 1.0
+        })
+        .await;
+        let waiting = tokio::spawn({
+            let ann = ann.clone();
+            async move { ann.get("tasks").await }
+        });
+        eventually("one in flight, one waiting", async || {
+            Scrape::of(&app.admin).await.value("http_server_active_requests") == 2.0
+        })
+        .await;
+        raw.send(&*rest).await;
+        assert_eq!(raw.reply().await.map(|reply| reply.status), Some(201));
+        waiting.await.expect("an answer").expect(200);
+        assert_eq!(rejected(&Scrape::of(&app.admin).await, "in_flight_limit"), 0.0);
+    }
+
     async fn a_body_that_trickles_is_ended_by_the_request_timeout(backend: Backend) {
         let configure = |config: &mut service::config::Config| config.limits.request_timeout = Duration::from_millis(600);
         let app = TestApp::builder(backend).config(configure).spawn().await;
@@ -185,7 +211,7 @@ fn panicking() -> Router<std::sync::Arc<service::app::AppState>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_http_counts_once_and_has_one_line() {
-    let mut process = Process::builder().serve().await;
+    let mut process = task_api().serve().await;
     let (api, admin) = (process.api().await, process.admin().await);
     let mut old = Raw::connect(&api).await;
     old.ask("GET", "/health", "").await;

@@ -10,12 +10,14 @@ use service::app::App;
 use service::clock::Clock;
 use service::config::Config;
 use service::http::edge;
+use service::http::observed::ObserveLayer;
 use telemetry::errors::SentrySettings;
 
 use crate::harness::bugsink::Bugsink;
-use crate::harness::client::{Api, PASSWORD};
+use crate::harness::client::Api;
 use crate::harness::collector::{self, Collector};
-use crate::harness::process::{Process, Signal};
+use crate::harness::process::{Process, Serving, Signal, task_api};
+use crate::harness::scrape::Scrape;
 use crate::harness::sentry::{Mode, Receiver};
 use crate::harness::sqlite;
 use crate::traces::{break_tasks, metric};
@@ -43,11 +45,36 @@ async fn counted(process: &Process, result: &str, count: f64) {
     }
 }
 
+/// Events so far, each of which was sent, was given up or waits.
+async fn accounted(process: &Process) -> f64 {
+    let scrape = Scrape::of(&process.admin().await).await;
+    let ended = scrape.sum("sentry_events_total", &[]);
+    let produced = scrape.value("telemetry_errors_total");
+    assert_eq!(produced, ended + scrape.value("telemetry_error_queue"), "{}", scrape.text);
+    produced
+}
+
+/// The only exemplar among the buckets with these labels, once there is one, and the text of the metrics then.
+async fn exemplar_of(process: &Process, labels: &str) -> (String, String) {
+    let admin = process.admin().await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let scrape = admin.get("/metrics").header("accept", "application/openmetrics-text").await.expect(200).text;
+        let buckets = scrape.lines().filter(|line| line.contains(labels));
+        let found: Vec<&str> = buckets.filter_map(|line| Some(line.split_once(" # ")?.1)).collect();
+        if let [exemplar] = found.as_slice() {
+            return ((*exemplar).to_owned(), admin.get("/metrics").await.expect(200).text);
+        }
+        assert!(found.is_empty() && Instant::now() < deadline, "one exemplar of {labels}, not {found:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_failing_request_is_the_same_in_its_answer_its_line_its_span_and_its_event() {
+async fn one_failing_request_is_the_same_in_its_answer_its_line_its_span_its_event_and_its_exemplar() {
     let Some(bugsink) = Bugsink::start().await else { return };
     let collector = Collector::start(collector::Mode::Healthy).await;
-    let mut process = Process::builder()
+    let mut process = task_api()
         .env("SENTRY_DSN", &bugsink.dsn)
         .env("DEPLOYMENT_ENVIRONMENT", "staging")
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
@@ -58,7 +85,7 @@ async fn one_failing_request_is_the_same_in_its_answer_its_line_its_span_and_its
     ann.get("tasks?limit=0").await.expect(400);
     break_tasks(&process);
     let reply = ann.get("tasks?q=harvest").header("user-agent", "tests/1").await.problem(500, "internal");
-    let metrics = process.admin().await.get("/metrics").await.expect(200).text;
+    let (exemplar, metrics) = exemplar_of(&process, "http_response_status_code=\"500\"").await;
     stop(&mut process).await;
 
     let (trace_id, request_id) = (reply.text_at("/trace_id"), reply.text_at("/request_id"));
@@ -71,6 +98,9 @@ async fn one_failing_request_is_the_same_in_its_answer_its_line_its_span_and_its
     assert!(of_request.iter().all(|line| line["request_id"] == request_id.as_str() && line["span_id"] == span_id));
     let line = of_request.iter().find(|line| line["event"] == "http_request").expect("a canonical line");
     assert_eq!((line["status"].as_u64(), line["level"].as_str()), (Some(500), Some("ERROR")));
+    assert!(line["cause"].as_str().is_some_and(|cause| cause.contains("no such table")), "{line}");
+    let at_error = lines.iter().filter(|line| line["level"] == "ERROR").count();
+    assert_eq!(at_error, 1, "a failure is one line at ERROR: {}", process.output());
     let line_ms = line["duration_ms"].as_f64().expect("a duration");
 
     let spans = collector.spans();
@@ -101,12 +131,21 @@ async fn one_failing_request_is_the_same_in_its_answer_its_line_its_span_and_its
                http_response_status_code=\"500\",synthetic=\"none\"} ";
     let metric = metrics.lines().find_map(|line| line.strip_prefix(sum)?.parse::<f64>().ok()).expect("its series");
     assert!((metric * 1000.0 - line_ms).abs() < 1.0, "{metric} {line_ms}");
+
+    let ids = format!("{{trace_id=\"{trace_id}\",span_id=\"{span_id}\"}} ");
+    let exemplar = exemplar.strip_prefix(&ids).unwrap_or_else(|| panic!("{exemplar} is not of {ids}"));
+    let (seconds, at) = exemplar.split_once(' ').expect("a value and a time");
+    let exemplar_ms = seconds.parse::<f64>().expect("a value") * 1000.0;
+    assert!((exemplar_ms - line_ms).abs() < 1.0, "{exemplar_ms} {line_ms}");
+    let at = jiff::Timestamp::from_millisecond((at.parse::<f64>().expect("a time") * 1000.0) as i64).expect("a time");
+    let logged_at: jiff::Timestamp = line["timestamp"].as_str().unwrap_or_default().parse().expect("RFC 3339");
+    assert!(at.duration_since(logged_at).abs() < jiff::SignedDuration::from_secs(1), "{at} {logged_at}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_failure_counts_once_whatever_sentry_does_and_the_end_comes_in_time() {
     let receiver = Receiver::start(Mode::Healthy).await;
-    let mut process = Process::builder().env("SENTRY_DSN", &receiver.dsn).serve().await;
+    let mut process = task_api().env("SENTRY_DSN", &receiver.dsn).serve().await;
     let api = process.api().await;
     let ann = api.register("ann").await;
     let errors = process.log("started").await["errors"].as_str().unwrap_or_default().to_owned();
@@ -125,6 +164,7 @@ async fn every_failure_counts_once_whatever_sentry_does_and_the_end_comes_in_tim
     }
     counted(&process, "rate_limited", 5.0).await;
     assert_eq!((receiver.events().len(), receiver.asked()), (1, 3), "a pause is kept");
+    assert_eq!(accounted(&process).await, 7.0);
     stop(&mut process).await;
     let told = process.logs().iter().filter(|line| line["event"] == "telemetry_delivery_failed").count();
     assert_eq!(told, 1, "at most one line a minute");
@@ -134,7 +174,7 @@ async fn every_failure_counts_once_whatever_sentry_does_and_the_end_comes_in_tim
 async fn a_sentry_that_hangs_or_is_dead_costs_events_and_nothing_else() {
     let hung = Receiver::start(Mode::Hung).await;
     for dsn in [hung.dsn.as_str(), "http://key@127.0.0.1:1/1"] {
-        let mut process = Process::builder().env("SENTRY_DSN", dsn).serve().await;
+        let mut process = task_api().env("SENTRY_DSN", dsn).serve().await;
         let ann = process.api().await.register("ann").await;
         break_tasks(&process);
         let started = Instant::now();
@@ -147,6 +187,7 @@ async fn a_sentry_that_hangs_or_is_dead_costs_events_and_nothing_else() {
             lost += metric(&process, &format!("sentry_events_total{{result=\"{result}\"}}")).await;
         }
         assert!(lost >= 200.0 - 128.0, "the queue is bounded: {lost}");
+        assert_eq!(accounted(&process).await, 200.0);
         let asked = Instant::now();
         stop(&mut process).await;
         assert!(asked.elapsed() < Duration::from_secs(4), "{dsn}: {:?}", asked.elapsed());
@@ -154,41 +195,8 @@ async fn a_sentry_that_hangs_or_is_dead_costs_events_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_of_what_a_user_sent_is_told() {
-    let receiver = Receiver::start(Mode::Healthy).await;
-    let collector = Collector::start(collector::Mode::Healthy).await;
-    let mut process = Process::builder()
-        .env("SENTRY_DSN", &receiver.dsn)
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
-        .serve()
-        .await;
-    let ann = process.api().await.register("ann").await;
-    ann.post("tasks", json!({"title": "plutonium", "description": "palimpsest"})).await.expect(201);
-    break_tasks(&process);
-    let task = json!({"title": "plutonium", "description": "palimpsest"});
-    let call = ann.post("tasks", task).header("cookie", "id=quintessence").header("referer", "https://x/?quintessence");
-    call.await.expect(500);
-    ann.get("tasks?q=palimpsest").await.expect(500);
-    counted(&process, "sent", 2.0).await;
-    let metrics = process.admin().await.get("/metrics").await.expect(200).text;
-    stop(&mut process).await;
-    let events = serde_json::to_string(&receiver.events()).expect("JSON");
-    let spans = format!("{:?}", collector.spans());
-    assert_eq!(receiver.events().len(), 2);
-    for secret in
-        ["plutonium", "palimpsest", "quintessence", PASSWORD, &ann.email, &ann.access_token, &ann.refresh_token]
-    {
-        for (place, text) in
-            [("Sentry", &events), ("spans", &spans), ("logs", &process.output()), ("metrics", &metrics)]
-        {
-            assert!(!text.contains(secret), "{secret} stands in {place}:\n{text}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dsn_that_is_none_ends_the_start_and_is_named_but_not_repeated() {
-    let mut process = Process::builder().env("SENTRY_DSN", "https://s3cr3t.example.com/1").start();
+    let mut process = task_api().env("SENTRY_DSN", "https://s3cr3t.example.com/1").start();
     let status = process.wait(Duration::from_secs(10)).await;
     assert_eq!(status.code(), Some(64), "{}", process.output());
     let errors = process.errors();
@@ -198,9 +206,7 @@ async fn a_dsn_that_is_none_ends_the_start_and_is_named_but_not_repeated() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_is_one_line_with_its_place_and_one_event_with_its_stack_and_no_text_of_users() {
     let receiver = Receiver::start(Mode::Healthy).await;
-    let mut child = Command::new(std::env::current_exe().expect("this test"));
-    child.args(["--ignored", "--exact", "--nocapture", "errors::panics_in_a_process_of_its_own"]);
-    child.env(DSN_VARIABLE, &receiver.dsn);
+    let mut child = panicking_process(&receiver.dsn);
     let output =
         tokio::task::spawn_blocking(move || child.output()).await.expect("a thread").expect("this test starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -221,9 +227,25 @@ async fn a_panic_is_one_line_with_its_place_and_one_event_with_its_stack_and_no_
     assert_eq!((&exception["type"], &exception["value"]), (&json!("panic"), &json!("no such user: [redacted]")));
     let frames = exception["stacktrace"]["frames"].to_string();
     assert!(frames.contains("errors.rs") && frames.contains("boom"), "{frames}");
-    let canonical =
-        lines.iter().filter(|line| line["event"] == "http_request" && line["outcome"] == "panicked").count();
-    assert_eq!(canonical, 1, "{stdout}");
+    let canonical: Vec<_> =
+        lines.iter().filter(|line| line["event"] == "http_request" && line["outcome"] == "panicked").collect();
+    assert_eq!(canonical.len(), 1, "{stdout}");
+    let place = of_request["location"].as_str().unwrap_or_default();
+    let says = |line: &Value| line["cause"].as_str().is_some_and(|cause| cause.contains(place));
+    assert!(canonical[0]["level"] == "ERROR" && says(canonical[0]), "{stdout}");
+    let mut at_error = lines.iter().filter(|line| line["level"] == "ERROR");
+    assert!(
+        at_error.all(|line| line == canonical[0] || line["request_id"].is_null()),
+        "one for each failure: {stdout}"
+    );
+}
+
+/// A service with a handler that panics, and a task that does: it logs to its standard output.
+pub fn panicking_process(dsn: &str) -> Command {
+    let mut child = Command::new(std::env::current_exe().expect("this test"));
+    child.args(["--ignored", "--exact", "--nocapture", "errors::panics_in_a_process_of_its_own"]);
+    child.env(DSN_VARIABLE, dsn);
+    child
 }
 
 async fn boom() -> &'static str {
@@ -255,7 +277,7 @@ fn panics_in_a_process_of_its_own() {
         let router = axum::Router::new()
             .route("/boom", axum::routing::get(boom))
             .layer(from_fn_with_state(Arc::clone(state), edge::guard))
-            .layer(from_fn_with_state(Arc::clone(state), edge::observe));
+            .layer(ObserveLayer(Arc::clone(state)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let api = Api::new(format!("http://{}", listener.local_addr().expect("a bound listener")));
         tokio::spawn(collector::serve(listener, router));

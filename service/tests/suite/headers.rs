@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 use service::config::Config;
 
-use crate::harness::process::Process;
+use crate::harness::process::{Serving, task_api};
 use crate::harness::raw::{Raw, RawReply};
 use crate::harness::{Backend, TestApp};
 
@@ -76,7 +76,7 @@ async fn a_configured_origin_may_call_and_no_other() {
     assert_eq!(allowed(&ask(&app, "GET", "/health", "origin: https://evil.example.com\r\n").await), "");
 
     // A page must be able to read a refusal too, or it sees a broken network in its place.
-    let _only_place = app.running.state().in_flight.acquire().await.expect("a place");
+    let _only_place = app.running.state().admission.enter().await.expect("a place");
     let long = format!("/{}", "x".repeat(9000));
     for (path, status) in [("/nowhere", 503), (&*long, 414)] {
         let refused = ask(&app, "GET", path, own).await;
@@ -92,7 +92,7 @@ async fn every_answer_keeps_the_browser_from_doing_more_than_showing_it() {
     for (path, status) in [("/health", 200), ("/api/v1/me", 401), ("/nowhere", 404), (&*long, 414), ("/docs/", 200)] {
         replies.push((ask(&app, "GET", path, "").await, status));
     }
-    let only_place = app.running.state().in_flight.acquire().await.expect("a place");
+    let only_place = app.running.state().admission.enter().await.expect("a place");
     replies.push((ask(&app, "GET", "/api/v1/me", "").await, 503));
     drop(only_place);
     for (reply, status) in &replies {
@@ -173,7 +173,7 @@ async fn a_trace_goes_on_with_a_span_of_our_own() {
 async fn the_line_has_the_address_that_our_own_proxies_saw() {
     let forwarded = "6.6.6.6, 198.51.100.7, 2001:db8::1";
     for (hops, address) in [("0", "127.0.0.1"), ("1", "2001:db8::1"), ("2", "198.51.100.7"), ("9", "127.0.0.1")] {
-        let process = Process::builder().env("TRUSTED_PROXY_HOPS", hops).serve().await;
+        let process = task_api().env("TRUSTED_PROXY_HOPS", hops).serve().await;
         let api = process.api().await;
         api.request(Method::GET, "/health").header("x-forwarded-for", forwarded).await.expect(200);
         let line = process.log("http_request").await;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::given::{self, app_at_noon, logged_in, task, titles};
 use super::harness::client::{Api, Call};
-use super::harness::process::Process;
+use super::harness::process::{Serving, task_api};
 use super::harness::reply::Reply;
 use super::harness::{Backend, TestApp, on_both_backends};
 
@@ -169,7 +169,7 @@ on_both_backends! {
     /// The second instance is a process of its own: it shares nothing with the first but the database.
     async fn two_instances_make_one_task(backend: Backend) {
         let app = TestApp::spawn(backend).await;
-        let process = Process::builder()
+        let process = task_api()
             .env("DATABASE_URL", app.storage.url())
             .env("JWT_SECRET", Config::for_tests(String::new()).auth.jwt_secret.expect("a key").expose())
             .serve()

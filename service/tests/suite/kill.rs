@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::harness::client::{Api, User};
 use crate::harness::ground::Ground;
+use crate::harness::process::Serving;
 use crate::harness::{Backend, on_both_backends};
 
 const WRITERS: usize = 4;

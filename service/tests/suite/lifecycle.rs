@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
 use crate::harness::ground::Ground;
-use crate::harness::process::{Process, Signal};
+use crate::harness::process::{Process, Serving, Signal, task_api};
 use crate::harness::raw::Raw;
 use crate::harness::{Backend, on_both_backends};
 
@@ -79,7 +79,7 @@ on_both_backends! {
         assert_eq!(ground.count("SELECT count(*) AS answer FROM tasks"), 2);
     }
 
-    async fn a_stuck_request_is_cut_when_the_grace_is_over(backend: Backend) {
+    async fn a_stuck_request_is_cut_so_that_the_process_is_gone_within_the_grace(backend: Backend) {
         let ground = Ground::new(backend).await;
         let mut process = ground.builder().env("SHUTDOWN_GRACE_MS", "700").serve().await;
         let ann = process.api().await.register("ann").await;
@@ -88,7 +88,8 @@ on_both_backends! {
         process.signal(Signal::TERM);
         assert!(process.wait(SOON).await.success(), "{}", process.output());
         let took = signalled.elapsed();
-        assert!(took >= Duration::from_millis(700) && took < Duration::from_millis(700) + SLACK, "{took:?}");
+        // A fifth of the grace is the last lines'.
+        assert!(took >= Duration::from_millis(560) && took < Duration::from_millis(700) + SLACK, "{took:?}");
         assert!(raw.reply().await.is_none(), "no answer to what was cut");
         assert_eq!(process.log("stopped").await["connections_cut"], 1);
         let lines = process.logs();
@@ -135,7 +136,7 @@ on_both_backends! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_default_start_in_an_empty_directory_answers_at_once() {
     let started = Instant::now();
-    let process = Process::builder().serve().await;
+    let process = task_api().serve().await;
     process.api().await.get("/ready").await.expect(200);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     let data = process.directory.path().join("data");
@@ -181,8 +182,12 @@ async fn eight_first_starts_at_once_agree_on_one_key() {
     for process in &processes {
         process.api().await.with_token(&ann.access_token).get("me").await.expect(200);
     }
-    let applied = processes.iter().flat_map(Process::logs).filter(|line| line["event"] == "migrated").count();
-    assert_eq!(applied, 1, "one of them applied the one migration");
+    let lines = processes.iter().flat_map(Process::logs).filter(|line| line["event"] == "migrated");
+    let mut applied: Vec<String> = lines.map(|line| line["migration"].to_string()).collect();
+    applied.sort_unstable();
+    let mut once = applied.clone();
+    once.dedup();
+    assert!(!applied.is_empty() && applied == once, "each migration was applied by one of them: {applied:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

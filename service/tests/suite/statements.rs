@@ -7,7 +7,7 @@ use service::clock::Clock;
 
 use crate::harness::app::Storage;
 use crate::harness::client::{PASSWORD, User};
-use crate::harness::postgres::{Cluster, Database};
+use crate::harness::postgres::{Cluster, Database, migrated};
 use crate::harness::{Backend, TestApp};
 
 const CALLS: u64 = 200;
@@ -75,7 +75,7 @@ impl Counter {
 
 /// A service with one connection, whose clock stands still; what it does at its start is done.
 async fn start(cluster: &Cluster) -> (TestApp, Counter, Clock, User) {
-    let database = cluster.create_database().await;
+    let database = migrated(cluster).await;
     for setting in ["pg_stat_statements.track_planning = on", "pg_stat_statements.track = 'top'"] {
         database.psql(&format!("ALTER DATABASE {} SET {setting}", database.name));
     }
@@ -149,7 +149,7 @@ async fn a_read_is_one_statement_prepared_once_and_a_token_is_looked_up_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_is_one_statement_and_a_delete_the_lock_of_its_tree_besides() {
+async fn a_write_is_one_statement_and_a_delete_takes_the_locks_of_its_tree_besides() {
     let Some(cluster) = Cluster::get() else { return };
     let (_app, counter, _, ann) = start(cluster).await;
     let mut tasks = Vec::new();
@@ -173,6 +173,47 @@ async fn a_write_is_one_statement_and_a_delete_the_lock_of_its_tree_besides() {
     }
     // A delete takes its subtasks along, so it locks the tree first: the lock, then the one statement that does it all.
     assert_eq!(counter.total(), 2 * CALLS, "DELETE /tasks/{{id}}: {:#?}", counter.counted());
+
+    counter.reset();
+    for task in &tasks {
+        ann.delete(&format!("tasks/{task}?permanent=true")).await.expect(204);
+    }
+    // For good: the lock, a look that locks the rows, and the delete, which must see what was written until then.
+    assert_eq!(counter.total(), 3 * CALLS, "DELETE /tasks/{{id}}?permanent=true: {:#?}", counter.counted());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_creates_is_one_statement_however_many_they_are() {
+    let Some(cluster) = Cluster::get() else { return };
+    let (_app, counter, _, ann) = start(cluster).await;
+    let batch = |creates: usize, refused: usize| {
+        let create = |at| match at < refused {
+            true => json!({"op": "create", "task": {"title": "t", "assignee_id": uuid::Uuid::now_v7()}}),
+            false => {
+                json!({"op": "create", "task": {"title": "t", "labels": vec!["l"; at % 2], "assignee_id": ann.id}})
+            }
+        };
+        json!({"operations": (0..creates).map(create).collect::<Vec<_>>()})
+    };
+    counter.reset();
+    for creates in 81..=100 {
+        ann.post("tasks/batch", batch(creates, 0)).await.expect(207);
+    }
+    let import = counter.expect_one("POST /tasks/batch", 20);
+    assert!(import.plans <= PLANS_MAX, "it was planned {} times: is it prepared for each call?", import.plans);
+
+    for (name, key, refused, statements) in [("with a key", true, 0, 3), ("with three refused", false, 3, 4)] {
+        counter.reset();
+        for number in 0..10 {
+            let mut post = ann.post("tasks/batch", batch(100, refused));
+            if key {
+                post = post.header("idempotency-key", format!("key-{number}"));
+            }
+            post.await.expect(207);
+        }
+        // The claim, the creates, the answer; or the creates, and then each that was left out.
+        assert_eq!(counter.total(), 10 * statements, "a batch {name}: {:#?}", counter.counted());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-use crate::harness::postgres::{Options, Private};
-use crate::harness::process::Process;
+use crate::harness::postgres::{Options, Private, migrated};
+use crate::harness::process::{Serving, task_api};
 use crate::harness::{Backend, TestApp};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -34,7 +34,7 @@ fn server(name: &str, folder: &Path) -> Option<(Private, PathBuf)> {
 
 /// How `task-api migrate status` ends: its code and what it says.
 async fn status(url: &str) -> (Option<i32>, String) {
-    let mut process = Process::builder().env("DATABASE_URL", url).arg("migrate").arg("status").start();
+    let mut process = task_api().env("DATABASE_URL", url).arg("migrate").arg("status").start();
     let code = process.wait(SOON).await.code();
     (code, process.errors().join("\n"))
 }
@@ -43,7 +43,7 @@ async fn status(url: &str) -> (Option<i32>, String) {
 async fn a_server_is_believed_when_our_ca_signed_it_under_its_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some((cluster, ca)) = server("127.0.0.1", folder.path()) else { return };
-    let database = cluster.create_database().await;
+    let database = migrated(&cluster).await;
     for mode in ["verify-full", "verify-ca", "require"] {
         let url = format!("{}?sslmode={mode}&sslrootcert={}", database.url, ca.display());
         let app = TestApp::builder(Backend::Postgres).database_url(url).spawn().await;
@@ -65,7 +65,7 @@ async fn a_server_is_believed_when_our_ca_signed_it_under_its_name() {
     assert_eq!(says.lines().count(), 1, "{says}");
 
     // The service starts, is not ready, and says why.
-    let process = Process::builder().env("DATABASE_URL", &url).env("JWT_SECRET", "x".repeat(32)).serve().await;
+    let process = task_api().env("DATABASE_URL", &url).env("JWT_SECRET", "x".repeat(32)).serve().await;
     process.api().await.get("/ready").await.expect(503);
     let line = process.log("database_connection_failed").await;
     assert!(line["error"].as_str().is_some_and(|error| error.contains("UnknownIssuer")), "{line}");
@@ -113,7 +113,7 @@ async fn what_cannot_be_checked_is_refused_before_the_start() {
     ];
     for (query, names) in queries {
         let url = format!("postgres://user:hunter2@127.0.0.1/tasks?{query}");
-        let mut process = Process::builder().env("DATABASE_URL", url).env("JWT_SECRET", "x".repeat(32)).start();
+        let mut process = task_api().env("DATABASE_URL", url).env("JWT_SECRET", "x".repeat(32)).start();
         assert_eq!(process.wait(SOON).await.code(), Some(64), "{query}: {}", process.output());
         let says = process.output();
         assert!(says.contains("DATABASE_URL") && says.contains(names) && !says.contains("hunter2"), "{query}: {says}");

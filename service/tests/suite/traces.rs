@@ -7,8 +7,9 @@ use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection};
 use serde_json::json;
 use telemetry::catalogue::{DATABASE_SPAN, SERVER_SPAN};
 
+use crate::harness::client::PASSWORD;
 use crate::harness::collector::{Collector, Mode, Span};
-use crate::harness::process::{Builder, Process, Signal};
+use crate::harness::process::{Builder, Process, Serving, Signal, task_api};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT_ID: &str = "00f067aa0ba902b7";
@@ -21,7 +22,7 @@ fn sampled() -> String {
 }
 
 fn process(collector: &Collector) -> Builder {
-    Process::builder().env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
+    task_api().env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
 }
 
 /// Makes every look at the tasks fail: no such table.
@@ -81,6 +82,7 @@ async fn a_sampled_request_continues_its_callers_trace_down_to_the_database() {
     assert_eq!(below.len().to_string(), server.attributes["db.queries"]);
     let logged = process.logs().into_iter().find(|line| line["trace_id"] == TRACE_ID).expect("its line");
     assert_eq!(logged["span_id"], server.span_id);
+    assert_eq!((&logged["service"], server.resource["service.name"].as_str()), (&json!("tasks"), "tasks"));
 
     for (name, value) in [("service.name", "tasks"), ("team", "core"), ("deployment.environment.name", "staging")] {
         assert_eq!(server.resource[name], value);
@@ -96,11 +98,16 @@ async fn a_sampled_request_continues_its_callers_trace_down_to_the_database() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_spans_that_are_emitted_are_those_of_the_catalogue() {
     let collector = Collector::start(Mode::Healthy).await;
-    let mut process = process(&collector).serve().await;
+    let secret = "a-secret-of-the-canary-of-at-least-32-bytes";
+    let mut process = process(&collector).env("SYNTHETIC_SECRET", secret).serve().await;
     let api = process.api().await;
     let ann = api.register("ann").await;
     ann.post("tasks", json!({"title": "write"})).await.expect(201);
     api.get("/nowhere").await.expect(404);
+    let login = api.post("auth/login", json!({"email": ann.email, "password": PASSWORD}));
+    let login = login.header("x-synthetic-secret", secret).header("x-synthetic", "canary").await.expect(200);
+    let probe = api.with_token(&login.text_at("/access_token")).get("me").header("x-synthetic", "canary");
+    let probe = probe.await.expect(200).header("traceparent").split('-').nth(1).unwrap_or_default().to_owned();
     break_tasks(&process);
     ann.get("tasks").await.expect(500);
     stop(&mut process).await;
@@ -123,6 +130,18 @@ async fn the_spans_that_are_emitted_are_those_of_the_catalogue() {
     let operation = spans.iter().find(|span| span.name == "task.list").expect("the failed operation");
     assert_eq!((operation.status, operation.attributes["error.type"].as_str()), (2, "internal"));
     assert!(spans.iter().any(|span| span.name == "GET" && !span.attributes.contains_key("http.route")));
+    // A canary's span and line say so; those of users have no such field.
+    let marked: Vec<_> = spans.iter().filter(|span| span.attributes.contains_key("synthetic")).collect();
+    assert!(marked.iter().all(|span| span.attributes["synthetic"] == "canary"), "{marked:#?}");
+    let mut names: Vec<_> = marked.iter().map(|span| span.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["GET /api/v1/me", "POST /api/v1/auth/login"]);
+    let lines = process.logs();
+    let said = |line: &&serde_json::Value| !line["synthetic"].is_null();
+    let said: Vec<_> = lines.iter().filter(said).map(|line| (&line["event"], &line["synthetic"])).collect();
+    assert_eq!(said, vec![(&json!("http_request"), &json!("canary")); 2]);
+    let line = lines.iter().find(|line| line["event"] == "http_request" && line["trace_id"] == probe.as_str());
+    assert_eq!(line.map(|line| &line["synthetic"]), Some(&json!("canary")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -218,10 +237,31 @@ async fn a_collector_that_refuses_costs_spans_and_nothing_else_and_every_span_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_that_an_accepting_answer_refuses_are_counted_as_dropped() {
+    let collector = Collector::start(Mode::Partial(1)).await;
+    let mut process = process(&collector).serve().await;
+    let api = process.api().await;
+    for _ in 0..3 {
+        api.get("/health").await.expect(200);
+    }
+    let told = process.log("telemetry_delivery_failed").await;
+    assert!(told["error"].as_str().is_some_and(|error| error.contains("refused 1 spans: by the test")), "{told}");
+    while metric(&process, "telemetry_span_queue").await > 0.0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let batches = collector.headers().len() as f64;
+    let rejected = metric(&process, "telemetry_dropped_total{signal=\"trace\",reason=\"rejected\"}").await;
+    let exported = metric(&process, "telemetry_spans_exported_total").await;
+    assert_eq!((rejected, exported), (batches, 3.0 - batches), "of each batch one was refused");
+    assert_eq!(metric(&process, "telemetry_spans_total").await, 3.0);
+    stop(&mut process).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_dead_or_a_hung_collector_requests_are_served_and_the_end_comes_in_time() {
     let hung = Collector::start(Mode::Hung).await;
     for endpoint in [hung.endpoint.as_str(), "http://127.0.0.1:1"] {
-        let mut process = Process::builder().env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).serve().await;
+        let mut process = task_api().env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).serve().await;
         let api = process.api().await;
         tokio::time::sleep(Duration::from_secs(3)).await; // until an export hangs
         let started = Instant::now();
@@ -242,11 +282,12 @@ async fn a_setting_that_cannot_be_used_ends_the_start_and_is_named() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "no pair"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
         ("OTEL_RESOURCE_ATTRIBUTES", "team"),
         ("TRACE_SLOW_MS", "-1"),
     ] {
-        let mut process = Process::builder().env(variable, value).start();
+        let mut process = task_api().env(variable, value).start();
         let status = process.wait(Duration::from_secs(10)).await;
         assert_eq!(status.code(), Some(64), "{variable}\n{}", process.output());
         let errors = process.errors();

@@ -37,8 +37,9 @@ pub const HTTP_REQUEST: LogEvent = LogEvent {
     name: "http_request",
     levels: &["INFO", "ERROR"],
     fields: &["method", "route", "path", "status", "duration_ms", "db_time_ms", "db_queries", "bytes", "outcome"],
-    optional: &["user_id", "client_address"],
-    help: "A request ended. ERROR when the status is 500 or above.",
+    optional: &["user_id", "client_address", "synthetic", "cause"],
+    help: "A request ended. ERROR when the status is 500 or above or something panicked, with the cause where it is known: \
+           the one line at ERROR that a failed request writes.",
 };
 
 /// Written by the log writer itself once there is room again.
@@ -59,13 +60,13 @@ pub const DELIVERY_FAILED: LogEvent = LogEvent {
     help: "Spans or errors could not be delivered: how often since the last such line, and how many were lost since the start.",
 };
 
-/// Written by the panic hook.
+/// Written by the panic hook. Within a request the canonical line is the one at ERROR.
 pub const PANICKED: LogEvent = LogEvent {
     name: "panicked",
-    levels: &["ERROR"],
+    levels: &["WARN", "ERROR"],
     fields: &["location", "panic", "thread"],
     optional: &[],
-    help: "Code panicked; the message is redacted. Within a request the line has its ids.",
+    help: "Code panicked; the message is redacted. WARN within a request, whose ids it has; ERROR where no request answers for it.",
 };
 
 /// Written by the shipper, on standard output only, when CloudWatch Logs has not answered well for a while.
@@ -93,6 +94,15 @@ pub const LOG_SHIPPER_REJECTED: LogEvent = LogEvent {
     fields: &["lines", "error"],
     optional: &[],
     help: "CloudWatch Logs refused lines for good.",
+};
+
+/// Written by the shipper, on standard output only, when it has made the log group.
+pub const LOG_SHIPPER_RETENTION_FAILED: LogEvent = LogEvent {
+    name: "log_shipper_retention_failed",
+    levels: &["WARN"],
+    fields: &["retention_days", "error"],
+    optional: &[],
+    help: "The log group was made but its retention could not be set: it keeps its lines for ever.",
 };
 
 /// The shipper's last line, on standard output only. WARN when lines were lost.
@@ -126,9 +136,8 @@ pub const LOG_EVENTS: &[&LogEvent] = &[
     &LOG_SHIPPER_FAILING,
     &LOG_SHIPPER_RECOVERED,
     &LOG_SHIPPER_REJECTED,
+    &LOG_SHIPPER_RETENTION_FAILED,
     &LOG_SHIPPER_STOPPED,
-    &event("request_failed", ERROR, &["cause"], "Why a request was answered with 500."),
-    &event("request_refused", WARN, &["cause"], "Why a request could not be served now."),
     &event("refresh_token_reused", WARN, &["session_id"], "An old refresh token came again: its session was ended."),
     &event(
         "started",
@@ -139,7 +148,7 @@ pub const LOG_EVENTS: &[&LogEvent] = &[
     &event("draining", INFO, &["delay_ms"], "The service is told to stop: not ready any more, serving on."),
     &event("stopped", INFO, &["connections_cut"], "The service has stopped serving."),
     &event("failed", ERROR, &["error"], "The service ends because it could not start or go on."),
-    &event("migrated", INFO, &["field_version"], "A migration was applied at the start."),
+    &event("migrated", INFO, &["migration"], "A migration was applied at the start."),
     &event("log_level_changed", INFO, &["filter"], "Another level filter is in force."),
     &event("purged", INFO, &["tasks", "others"], "What had expired was removed for good."),
     &event("maintenance_failed", WARN, &["error"], "A checkpoint or a purge did not succeed; it is tried again."),

@@ -2,7 +2,7 @@
 
 use super::{
     AuthResult, ConnectionState, DbErrorType, DropReason, Label, METHODS, Metric, Rejection, STATUS_LABELS,
-    SentryResult, ShipperDrop, ShipperOutcome, ShipperReject, Signal, Values,
+    SentryResult, ShipperDrop, ShipperOutcome, ShipperReject, Signal, Synthetic, Values,
 };
 
 /// Bounds of the request histogram in seconds: the buckets of OpenTelemetry's convention plus 0.2, the objective;
@@ -12,6 +12,9 @@ pub const HTTP_BUCKETS: &[f64] =
 
 /// Bounds of the database histograms in seconds: the convention's plus 0.025; 0.05 is the objective.
 pub const DB_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+
+/// Bounds of the runtime's delay in seconds: from the millisecond that its timer always takes to what a timeout notices.
+pub const SCHEDULING_DELAY_BUCKETS: &[f64] = &[0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 /// The route of a request that no route matched.
 pub const UNMATCHED: &str = "unmatched";
@@ -34,8 +37,8 @@ const HTTP_LABELS: &[Label] = &[
     closed("http_request_method", &METHODS),
     HTTP_ROUTE,
     closed("http_response_status_code", STATUS_LABELS),
-    // `canary` and `load` join this set together with the claim that entitles a caller to them.
-    closed("synthetic", &["none"]),
+    // Believed only with the right to claim it, so that nobody hides a failure.
+    closed("synthetic", Synthetic::LABELS),
 ];
 
 const DB_LABELS: &[Label] = &[DB_OPERATION_NAME, closed("error_type", &DbErrorType::LABELS_WITH_SUCCESS)];
@@ -63,6 +66,8 @@ metrics! {
     HTTP_REQUEST_DURATION = Metric::histogram("http_server_request_duration_seconds", HTTP_LABELS, HTTP_BUCKETS);
     /// Requests that are being served.
     HTTP_ACTIVE_REQUESTS = Metric::gauge("http_server_active_requests", "{request}", &[]);
+    /// Requests being served that wait for a place inside.
+    HTTP_QUEUED_REQUESTS = Metric::gauge("http_server_queued_requests", "{request}", &[]);
     /// Requests and connections refused, by reason.
     HTTP_REJECTED_REQUESTS = Metric::counter(
         "http_server_rejected_requests_total", "{request}", &[closed("reason", Rejection::LABELS)]);
@@ -85,13 +90,13 @@ metrics! {
     /// Size of the SQLite write-ahead log, 0 with PostgreSQL.
     SQLITE_WAL_BYTES = Metric::gauge("sqlite_wal_bytes", "By", &[]);
 
-    /// Tasks created.
+    /// Tasks created by users; those of synthetic requests are left out.
     TASKS_CREATED = Metric::counter("tasks_created_total", "{task}", &[]);
-    /// Tasks whose status became done.
+    /// Tasks whose status became done, by users; those of synthetic requests are left out.
     TASKS_COMPLETED = Metric::counter("tasks_completed_total", "{task}", &[]);
-    /// Deleted tasks removed for good.
+    /// Deleted tasks removed for good, whoever made them.
     TASKS_PURGED = Metric::counter("tasks_purged_total", "{task}", &[]);
-    /// Attempts to log in or to refresh, by result.
+    /// Attempts to log in or to refresh, by result; successful synthetic ones are left out.
     AUTH_ATTEMPTS = Metric::counter(
         "auth_attempts_total", "{attempt}", &[closed("result", AuthResult::LABELS)]);
 
@@ -109,6 +114,18 @@ metrics! {
     PROCESS_THREADS = Metric::gauge("process_threads", "{thread}", &[]);
     /// When the process started, in seconds since 1970.
     PROCESS_START_TIME = Metric::gauge("process_start_time_seconds", "s", &[]);
+    /// Worker threads of the runtime that serves.
+    TOKIO_WORKERS = Metric::gauge("tokio_workers", "{worker}", &[]);
+    /// Tasks of the runtime that have not ended.
+    TOKIO_ALIVE_TASKS = Metric::gauge("tokio_alive_tasks", "{task}", &[]);
+    /// Tasks that are ready to run and wait in the queue that all workers share.
+    TOKIO_GLOBAL_QUEUE_DEPTH = Metric::gauge("tokio_global_queue_depth", "{task}", &[]);
+    /// Time that the workers were busy, all together; its rate over the number of workers is the runtime's load, 1 is saturated.
+    TOKIO_WORKER_BUSY_SECONDS = Metric::counter("tokio_worker_busy_seconds_total", "s", &[]);
+    /// How often a worker had nothing to do and slept; rests while work is plenty.
+    TOKIO_WORKER_PARKS = Metric::counter("tokio_worker_parks_total", "{park}", &[]);
+    /// How much later than asked for the runtime wakes a task, measured four times a second; about 0.001 at rest.
+    TOKIO_SCHEDULING_DELAY = Metric::histogram("tokio_scheduling_delay_seconds", &[], SCHEDULING_DELAY_BUCKETS);
     /// Always 1; its labels say which build runs.
     BUILD_INFO = Metric::gauge("build_info", "1", BUILD_LABELS);
     /// Panics caught while serving a request.
@@ -130,6 +147,10 @@ metrics! {
     TELEMETRY_SPANS_EXPORTED = Metric::counter("telemetry_spans_exported_total", "{span}", &[]);
     /// Spans that wait to be exported or are on their way.
     TELEMETRY_SPAN_QUEUE = Metric::gauge("telemetry_span_queue", "{span}", &[]);
+    /// Failures and panics that Sentry was to be told of, the dropped ones among them.
+    TELEMETRY_ERRORS = Metric::counter("telemetry_errors_total", "{event}", &[]);
+    /// Events that wait to be sent to Sentry or are on their way.
+    TELEMETRY_ERROR_QUEUE = Metric::gauge("telemetry_error_queue", "{event}", &[]);
     /// When a signal last arrived at its destination, in seconds since 1970; 0 if never.
     TELEMETRY_LAST_SUCCESS = Metric::gauge(
         "telemetry_last_success_seconds", "s", &[closed("signal", &[Signal::Trace.as_str(), Signal::Error.as_str()])]);
@@ -152,6 +173,8 @@ metrics! {
         "log_shipper_requests_total", "{request}", &[closed("outcome", ShipperOutcome::LABELS)]);
     /// Failed operations on the files of the spool.
     LOG_SHIPPER_SPOOL_ERRORS = Metric::counter("log_shipper_spool_errors_total", "{error}", &[]);
+    /// New log groups whose retention could not be set: they keep their lines for ever.
+    LOG_SHIPPER_RETENTION_ERRORS = Metric::counter("log_shipper_retention_errors_total", "{error}", &[]);
     /// Lines that wait in memory, those in flight among them.
     LOG_SHIPPER_QUEUED_LINES = Metric::gauge("log_shipper_queued_lines", "{line}", &[]);
     /// Weight of the lines that wait in memory.

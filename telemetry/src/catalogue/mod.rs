@@ -3,13 +3,19 @@
 //! A metric's doc comment is its HELP text, its labels name every value they can take, and the enums whose
 //! members become label values stand beside it. Dashboards, alerts and the tests of the service read this list.
 
+mod canary;
+mod emf;
 mod events;
 mod metrics;
+mod reference;
 mod sets;
 mod spans;
 
+pub use canary::*;
+pub use emf::*;
 pub use events::*;
 pub use metrics::*;
+pub use reference::{REFERENCE_PATH, reference};
 pub use sets::*;
 pub use spans::*;
 
@@ -125,7 +131,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_every_metric_explains_itself() {
         let mut names = HashSet::new();
-        for metric in METRICS {
+        for metric in METRICS.iter().chain(CANARY_METRICS) {
             assert!(names.insert(metric.name), "{} stands twice", metric.name);
             assert!(metric.help.ends_with('.'), "{} has no sentence as its help", metric.name);
             assert!(!metric.help.contains(['\n', '\\']), "{} has help that needs escaping", metric.name);
@@ -135,7 +141,7 @@ mod tests {
 
     #[test]
     fn names_follow_the_conventions_of_their_kind() {
-        for metric in METRICS {
+        for metric in METRICS.iter().chain(CANARY_METRICS) {
             let total = metric.name.ends_with("_total");
             assert_eq!(total, metric.kind == Kind::Counter, "{}", metric.name);
             let histogram = metric.kind == Kind::Histogram;
@@ -148,7 +154,7 @@ mod tests {
 
     #[test]
     fn closed_sets_hold_no_value_twice() {
-        for label in METRICS.iter().flat_map(|metric| metric.labels) {
+        for label in METRICS.iter().chain(CANARY_METRICS).flat_map(|metric| metric.labels) {
             if let Values::Closed(values) = label.values {
                 let distinct: HashSet<_> = values.iter().collect();
                 assert_eq!(distinct.len(), values.len(), "{}", label.name);

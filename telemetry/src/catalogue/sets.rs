@@ -48,6 +48,28 @@ closed_set! {
 }
 
 closed_set! {
+    /// Whose request it is: a user's, or one of ours that only looks at the service.
+    Synthetic {
+        /// A user's, and every request that claims otherwise without the right to.
+        None = "none",
+        /// The prober's.
+        Canary = "canary",
+        /// A load test's.
+        Load = "load",
+    }
+}
+
+impl Synthetic {
+    /// The label's value, or nothing for a user's request: lines and spans say it only when there is something to say.
+    pub const fn known(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Canary | Self::Load => Some(self.as_str()),
+        }
+    }
+}
+
+closed_set! {
     /// How an attempt to authenticate ended.
     AuthResult {
         /// Tokens were issued.
@@ -74,6 +96,8 @@ closed_set! {
         Internal = "internal",
         /// No connection of the pool came free in time.
         PoolTimeout = "pool_timeout",
+        /// Nobody waits for it any more: its client left. No failure of the database.
+        Cancelled = "cancelled",
     }
 }
 
@@ -94,9 +118,11 @@ closed_set! {
         QueueFull = "queue_full",
         /// The output answered with an error.
         WriteFailed = "write_failed",
-        /// The other side refused it, or could not be reached.
+        /// The other side refused the request, or could not be reached.
         ExportFailed = "export_failed",
-        /// The other side has asked for a pause.
+        /// The other side took the request and refused this part of it.
+        Rejected = "rejected",
+        /// The other side has asked for a pause, or a second had its share of spans that are kept for slowness.
         RateLimited = "rate_limited",
         /// The process ended first.
         Shutdown = "shutdown",
@@ -204,7 +230,4 @@ macro_rules! statuses {
     };
 }
 
-statuses!(
-    200, 201, 204, 207, 303, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 414, 415, 422, 428, 429, 431, 499, 500,
-    503,
-);
+statuses!(200, 201, 204, 207, 303, 304, 400, 401, 403, 404, 405, 409, 412, 413, 414, 415, 422, 429, 431, 499, 500, 503,);

@@ -31,7 +31,7 @@ pub const SERVER_SPAN: SpanDefinition = SpanDefinition {
         "db.time",
         "sampling.reason",
     ],
-    optional: &["http.route", "client.address", "user.id", "error.type"],
+    optional: &["http.route", "client.address", "user.id", "error.type", "synthetic"],
     help: "A request. 5xx set the status to error, 4xx leave it unset. Of sampling.reason the values error and slow mark \
            a span that the ratio would not have kept: it stands alone, without the operations below it.",
 };

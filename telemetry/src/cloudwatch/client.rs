@@ -57,12 +57,17 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Reads region, credentials and endpoint as the SDK does, which may ask the machine's metadata service.
-    pub(super) async fn connect(settings: &CloudWatchSettings, stream: &str) -> Self {
+    /// Reads region, credentials and endpoint as the SDK does, which may ask the machine's metadata service. Without a region
+    /// there is no client: it would never find one.
+    pub(super) async fn connect(settings: &CloudWatchSettings, stream: &str) -> Result<Self, Failure> {
         let found = match &settings.sdk_config {
             Some(config) => config.clone(),
             None => aws_config::defaults(BehaviorVersion::latest()).load().await,
         };
+        if found.region().is_none_or(|region| region.as_ref().is_empty()) {
+            let error = "no region: AWS_REGION is not set, no profile names one, and the machine says none".to_owned();
+            return Err(Failure { outcome: ShipperOutcome::Connection, error });
+        }
         let pace = settings.pace;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(pace.connect_timeout)
@@ -72,12 +77,12 @@ impl Client {
         let config = aws_sdk_cloudwatchlogs::config::Builder::from(&found)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts.build());
-        Self {
+        Ok(Self {
             sdk: Sdk::from_conf(config.build()),
             group: settings.log_group.clone(),
             stream: stream.to_owned(),
             retention_days: settings.retention_days,
-        }
+        })
     }
 
     /// Sends one request.
@@ -95,8 +100,9 @@ impl Client {
         }
     }
 
-    /// Makes the stream, and the group if there is none. Others may make them at the same time.
-    pub(super) async fn create(&self) -> Result<(), Failure> {
+    /// Makes the stream, and the group if there is none. Others may make them at the same time. A retention that could
+    /// not be set is handed to `unlimited`, and is no failure: logs without an end are better than no logs.
+    pub(super) async fn create(&self, unlimited: impl FnOnce(&Failure)) -> Result<(), Failure> {
         match self.create_stream().await {
             Err(missing) if missing.outcome == ShipperOutcome::Missing => {}
             result => return result,
@@ -105,8 +111,9 @@ impl Client {
         match request.send().await {
             Ok(_) => {
                 let request = self.sdk.put_retention_policy().log_group_name(&self.group);
-                // Without the right to set it, logs without an end are better than no logs.
-                let _ = request.retention_in_days(self.retention_days).send().await;
+                if let Err(error) = request.retention_in_days(self.retention_days).send().await {
+                    unlimited(&failure(&error));
+                }
             }
             Err(error) if error.code() == Some("ResourceAlreadyExistsException") => {}
             Err(error) => return Err(failure(&error)),
@@ -211,6 +218,25 @@ mod tests {
         ] {
             assert_eq!(meaning(status, code), expected, "{status} {code}");
         }
+    }
+
+    #[tokio::test]
+    async fn without_a_region_there_is_no_client_and_it_is_tried_again() {
+        let connect = async |region: Option<&'static str>| {
+            let region = region.map(aws_config::Region::new);
+            let sdk_config =
+                aws_config::SdkConfig::builder().behavior_version(BehaviorVersion::latest()).region(region).build();
+            let settings = CloudWatchSettings { sdk_config: Some(sdk_config), ..CloudWatchSettings::new("g") };
+            Client::connect(&settings, "s").await
+        };
+        for missing in [None, Some("")] {
+            let failure = connect(missing).await.expect_err("no client");
+            assert!(
+                failure.outcome == ShipperOutcome::Connection && failure.error.contains("AWS_REGION"),
+                "{failure:?}"
+            );
+        }
+        assert!(connect(Some("eu-west-1")).await.is_ok());
     }
 
     #[test]

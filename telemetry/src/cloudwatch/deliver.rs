@@ -1,8 +1,13 @@
 //! Getting a portion of lines delivered: retries with full jitter, halving to find what is refused, the accounts.
 
 use std::{
+    collections::VecDeque,
+    future::poll_fn,
     ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -17,14 +22,19 @@ use super::{
     stats::Source,
 };
 use crate::{
-    catalogue::{LOG_SHIPPER_FAILING, LOG_SHIPPER_RECOVERED, LOG_SHIPPER_REJECTED, ShipperOutcome, ShipperReject},
+    catalogue::{
+        LOG_SHIPPER_FAILING, LOG_SHIPPER_RECOVERED, LOG_SHIPPER_REJECTED, LOG_SHIPPER_RETENTION_FAILED, ShipperOutcome,
+        ShipperReject,
+    },
     clock,
     logs::{Field, OwnLines},
     random::random_u64,
 };
 
-/// The most times one request is halved. A poison event among 10,000 takes 14; when all of a request is refused, the
-/// bound keeps that from becoming 20,000 requests, and what is undecided then is given up.
+/// The most times one request is halved while nothing of it is accepted. A poison event among 10,000 takes 14; when all of a
+/// request is refused, the bound keeps that from becoming 20,000 requests, and what is undecided then is given up. Once
+/// something was accepted, refusals are about single lines, and halving goes on until each is found, in at most two requests for
+/// each line: none that is good is lost to its neighbours.
 const HALVINGS_MAX: usize = 256;
 
 /// So many attempts in a row have failed when standard output is told: fewer is the daily noise of any network.
@@ -67,17 +77,21 @@ impl Delivery {
 
     async fn deliver_batch(&self, source: Source, batch: &[Event]) {
         let whole = 0..batch.len();
-        let mut left: Vec<Range<usize>> = vec![whole];
-        let mut halvings = 0;
-        while let Some(range) = left.pop() {
+        let mut left: VecDeque<Range<usize>> = [whole].into();
+        let (mut halvings, mut is_any_accepted) = (0, false);
+        // From both ends in turn: whether refused lines lie scattered or side by side, some that are accepted are found soon.
+        while let Some(range) = if halvings % 2 == 0 { left.pop_back() } else { left.pop_front() } {
             let events = &batch[range.clone()];
             match self.put(events).await {
-                Ok(rejected) => self.accepted(source, events, rejected),
-                Err(_) if events.len() > 1 && halvings < HALVINGS_MAX => {
+                Ok(rejected) => {
+                    is_any_accepted = true;
+                    self.accepted(source, events, rejected);
+                }
+                Err(_) if events.len() > 1 && (is_any_accepted || halvings < HALVINGS_MAX) => {
                     halvings += 1;
                     let middle = range.start + events.len() / 2;
-                    left.push(middle..range.end);
-                    left.push(range.start..middle);
+                    left.push_back(middle..range.end);
+                    left.push_back(range.start..middle);
                 }
                 Err(failure) => self.refused(source, events, &failure),
             }
@@ -88,13 +102,17 @@ impl Delivery {
     async fn put(&self, events: &[Event]) -> Result<Rejected, Failure> {
         let mut attempt = 0;
         loop {
-            let client = self.client.get_or_init(|| Client::connect(&self.settings, &self.stream)).await;
-            let result = client.put(events).await;
+            // One that could not be made is tried again like anything else: the machine may say later where it is.
+            let client = self.client.get_or_try_init(|| Client::connect(&self.settings, &self.stream)).await;
+            let result = match client {
+                Ok(client) => without_panic(client.put(events)).await,
+                Err(failure) => Err(failure),
+            };
             let outcome = result.as_ref().map_or_else(|failure| failure.outcome, |_| ShipperOutcome::Ok);
             self.queue.account(|counts| counts.requests[outcome as usize] += 1);
             let failure = match result {
-                Err(failure) if outcome == ShipperOutcome::Missing => {
-                    client.create().await.map_or_else(|why| why, |()| failure)
+                Err(failure) if let (ShipperOutcome::Missing, Some(client)) = (outcome, self.client.get()) => {
+                    client.create(|why| self.unlimited(why)).await.map_or_else(|why| why, |()| failure)
                 }
                 Err(failure) if outcome != ShipperOutcome::Refused => failure,
                 finally => return finally,
@@ -181,6 +199,16 @@ impl Delivery {
         }
     }
 
+    /// The group was made a moment ago, and this is not tried again: its lines are kept, and paid for, until somebody
+    /// sets what this could not.
+    fn unlimited(&self, failure: &Failure) {
+        self.queue.account(|counts| counts.retention_errors += 1);
+        let days = u64::try_from(self.settings.retention_days).unwrap_or(0);
+        let fields = [("retention_days", Field::Number(days)), ("error", Field::Text(&failure.error))];
+        let message = "the new log group keeps its lines for ever: set its retention by hand";
+        self.lines.write(Level::WARN, &LOG_SHIPPER_RETENTION_FAILED, message, &fields);
+    }
+
     fn tell_rejected(&self, events: usize, error: &str) {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         if health.rejected_told.is_some_and(|told| told.elapsed() < REJECTED_TOLD_EVERY) {
@@ -191,6 +219,17 @@ impl Delivery {
         let message = "CloudWatch refused log lines; the metrics have the sum";
         self.lines.write(Level::WARN, &LOG_SHIPPER_REJECTED, message, &fields);
     }
+}
+
+/// A panic on the way is a refusal: its lines are halved to find the one at fault, where they would stay queued for ever.
+async fn without_panic(put: impl Future<Output = Result<Rejected, Failure>>) -> Result<Rejected, Failure> {
+    let mut put = pin!(put);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| put.as_mut().poll(context)));
+        let panicked = || Failure { outcome: ShipperOutcome::Refused, error: "sending it panicked".to_owned() };
+        polled.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+    })
+    .await
 }
 
 fn full_jitter(base: Duration, cap: Duration, attempt: u32, random: u64) -> Duration {
@@ -214,6 +253,13 @@ mod tests {
                 prop_assert!(wait <= base);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_sending_is_a_refusal() {
+        let failure = without_panic(async { panic!("planted") }).await.expect_err("no answer");
+        assert_eq!(failure.outcome, ShipperOutcome::Refused);
+        assert!(without_panic(async { Ok(Rejected::default()) }).await.is_ok());
     }
 
     #[test]

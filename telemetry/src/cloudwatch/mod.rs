@@ -10,14 +10,15 @@ mod deliver;
 mod emf;
 mod event;
 mod queue;
+mod region;
 mod settings;
 mod shipper;
 mod spool;
 mod stats;
 mod worker;
 
-pub(crate) use self::{queue::Queue, worker::on_own_thread};
 pub use self::{
+    emf::Aggregator,
     settings::{
         CloudWatchSettings, IN_FLIGHT_MAX, Pace, QUEUE_BYTES_MAX, QUEUE_ERROR_RESERVE, QUEUE_EVENTS_MAX,
         RETENTION_DAYS, RETENTIONS, SPOOL_BYTES_MAX, SpoolSettings, is_log_group, is_log_stream, is_namespace,
@@ -25,6 +26,7 @@ pub use self::{
     shipper::{Shipper, ShipperStats},
     stats::ShipperCounts,
 };
+pub(crate) use self::{queue::Queue, worker::on_own_thread};
 
 #[cfg(test)]
 mod queue_tests;

@@ -4,6 +4,7 @@
 //! the lock.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -115,8 +116,10 @@ impl Queue {
 
     /// Takes one line, or drops it, or drops less important ones for it. Never waits for the network or a disk.
     pub(crate) fn push(&self, time: SystemTime, level: Level, line: &[u8]) {
-        // The layer writes UTF-8; anything else is made so rather than refused by the SDK.
-        let text = String::from_utf8_lossy(line.trim_ascii_end());
+        // The layer writes UTF-8; anything else is made so rather than refused by the SDK. Checked first without that: the
+        // check of ASCII goes by words, the lossy one byte by byte.
+        let line = line.trim_ascii_end();
+        let text = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
         let short = cut(&text, LINE_BYTES_MAX);
         let truncated = short.is_some();
         let line = short.unwrap_or_else(|| text.into_owned()).into_boxed_str();
@@ -173,7 +176,10 @@ impl Queue {
                 let Some(rank) = state.oldest() else { break };
                 let next = state.lanes[rank].events.front().map_or(0, |(_, event)| event.weight());
                 if weight + next > weight_max || events.len() >= PUT_EVENTS_MAX {
-                    state.since = Some(Instant::now());
+                    // A line that nothing was taken before goes on waiting: it is due by its age, where there is room for it.
+                    if !events.is_empty() {
+                        state.since = Some(Instant::now());
+                    }
                     return events;
                 }
                 weight += next;

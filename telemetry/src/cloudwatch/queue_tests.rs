@@ -64,6 +64,18 @@ fn lost_lines_are_told_of_in_a_line() {
 }
 
 #[test]
+fn a_line_that_does_not_fit_does_not_get_younger() {
+    let queue = queue(usize::MAX, 16);
+    queue.push(moment(1), Level::INFO, &[b'x'; 1000]);
+    let (_, since) = queue.waiting();
+    assert!(since.is_some() && queue.take(500).is_empty());
+    assert_eq!(queue.waiting().1, since, "or it would never be due");
+    queue.push(moment(2), Level::INFO, b"behind it");
+    assert_eq!(queue.take(1030).len(), 1);
+    assert!(queue.waiting().1 > since, "what is left begins to wait when others have gone");
+}
+
+#[test]
 fn a_line_that_is_too_long_is_cut_and_counted() {
     let queue = queue(8 << 20, 16);
     let line = format!("{{\"message\":\"{}\"}}\n", "x".repeat(2 << 20));

@@ -14,6 +14,7 @@ use super::{
     deliver::Delivery,
     emf::Aggregator,
     queue::Queue,
+    region,
     settings::CloudWatchSettings,
     spool::Spool,
     stats::ShipperCounts,
@@ -87,6 +88,12 @@ impl Shipper {
             .on_thread_start(mark_own_thread)
             .build()
             .map_err(InitError::Shipper)?;
+        // A thread may wait here, and whoever starts us may be a runtime's already: hence one more.
+        let is_region_known = settings.sdk_config.is_some()
+            || thread::scope(|scope| scope.spawn(|| runtime.block_on(region::may_be_found())).join().unwrap_or(true));
+        if !is_region_known {
+            return Err(InitError::Region);
+        }
         let thread = thread::Builder::new().name("log-shipper".to_owned());
         let thread = thread.spawn(move || worker.run(runtime)).map_err(InitError::Shipper)?;
         let disk = settings.spool.as_ref().map(|spool| format!(", spool {}", spool.directory.display()));

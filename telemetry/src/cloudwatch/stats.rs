@@ -29,6 +29,8 @@ pub struct ShipperCounts {
     pub requests: [u64; ShipperOutcome::ALL.len()],
     /// Failed operations on the spool's files.
     pub spool_errors: u64,
+    /// New log groups whose retention could not be set.
+    pub retention_errors: u64,
     /// When lines were last accepted, in milliseconds since 1970; 0 is never.
     pub last_success_ms: u64,
     /// The moment of the oldest line that is neither delivered nor given up, in milliseconds since 1970; 0 is none.

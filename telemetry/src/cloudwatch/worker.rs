@@ -8,7 +8,6 @@
 
 use std::{
     cell::Cell,
-    io,
     sync::{Arc, OnceLock},
     time::Instant,
 };
@@ -208,27 +207,36 @@ impl Worker {
 
     fn next_on_disk(&mut self, flushing: bool) -> Option<(Source, Option<u64>, Vec<Event>)> {
         let spool = self.spool.as_mut()?;
-        let interval = self.pace.flush_interval;
-        match spool.next(|since| flushing || since.elapsed() >= interval) {
-            Ok(portion) => portion.map(|portion| {
-                self.queue.account(|counts| {
-                    counts.take_from(Source::Spool, portion.lost);
-                    counts.dropped[ShipperDrop::SpoolCorrupt as usize] += portion.lost;
-                });
-                (Source::Spool, Some(portion.id), portion.events)
-            }),
-            Err(error) => {
-                // A file that somebody has removed would otherwise hold up all behind it.
-                let lost = if error.kind() == io::ErrorKind::NotFound { spool.abandon_oldest() } else { 0 };
-                let bytes = spool.bytes();
-                self.queue.account(|counts| {
-                    counts.spool_errors += 1;
-                    counts.take_from(Source::Spool, lost);
-                    counts.dropped[ShipperDrop::SpoolCorrupt as usize] += lost;
-                    counts.spooled_bytes = bytes;
-                });
-                None
+        let (interval, pause) = (self.pace.flush_interval, self.pace.spool_interval);
+        // Each turn costs a file or is the last.
+        loop {
+            // A file that could not be read gets time to become readable, though less of it from those who wait for us.
+            let pause = if flushing { pause.min(interval) } else { interval };
+            if spool.failed_at().is_some_and(|at| at.elapsed() < pause) {
+                return None;
             }
+            let error = match spool.next(|since| flushing || since.elapsed() >= interval) {
+                Ok(portion) => {
+                    return portion.map(|portion| {
+                        self.queue.account(|counts| {
+                            counts.take_from(Source::Spool, portion.lost);
+                            counts.dropped[ShipperDrop::SpoolCorrupt as usize] += portion.lost;
+                        });
+                        (Source::Spool, Some(portion.id), portion.events)
+                    });
+                }
+                Err(error) => error,
+            };
+            // It would otherwise hold up all behind it.
+            let given_up = spool.give_up(&error);
+            let (lost, bytes) = (given_up.unwrap_or(0), spool.bytes());
+            self.queue.account(|counts| {
+                counts.spool_errors += 1;
+                counts.take_from(Source::Spool, lost);
+                counts.dropped[ShipperDrop::SpoolCorrupt as usize] += lost;
+                counts.spooled_bytes = bytes;
+            });
+            given_up?;
         }
     }
 

@@ -17,7 +17,6 @@ use crate::{
 pub(super) fn of_request(
     context: &RequestContext,
     request: &HttpRequestEvent<'_>,
-    cause: Option<&str>,
     panic: Option<&PanicReport>,
     headers: &SafeHeaders,
 ) -> Event<'static> {
@@ -27,7 +26,7 @@ pub(super) fn of_request(
         (None, Outcome::Panicked) => ("panic", "a handler panicked".to_owned()),
         (None, Outcome::TimedOut) => ("timeout", "the request was given up".to_owned()),
         (None, _) => {
-            let said = cause.map_or_else(|| format!("answered {}", request.status), redact);
+            let said = request.cause.map_or_else(|| format!("answered {}", request.status), str::to_owned);
             (if request.status == 500 { "internal_error" } else { "unavailable" }, said)
         }
     };
@@ -49,7 +48,7 @@ pub(super) fn of_request(
     event.extra.insert("db_time_ms".to_owned(), json!(request.db_time.as_micros() as f64 / 1000.0));
     event.request = Some(Request {
         method: Some(request.method.to_owned()),
-        headers: headers.iter().map(|(name, value)| (name.to_owned(), redact(value))).collect(),
+        headers: headers.iter().map(|(name, value)| (name.as_str().to_owned(), redact(value))).collect(),
         ..Request::default()
     });
     event

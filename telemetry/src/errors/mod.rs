@@ -8,7 +8,7 @@ mod transport;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use sentry::types::Dsn;
 
 pub use self::transport::{SENTRY_QUEUE_MAX, SENTRY_TIMEOUT};
@@ -17,7 +17,10 @@ use self::transport::Transport;
 use crate::{Settings, context::RequestContext, delivery::DeliveryStats, logs::HttpRequestEvent, panics::PanicReport};
 
 /// Headers that say something of a failure and nothing of a person or a secret.
-const SAFE_HEADERS: [&str; 4] = ["user-agent", "content-type", "content-length", "accept"];
+const SAFE_HEADERS: [HeaderName; SAFE_HEADERS_NUMBER] =
+    [header::USER_AGENT, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::ACCEPT];
+
+const SAFE_HEADERS_NUMBER: usize = 4;
 
 /// The longest value of a header that is sent on, in bytes.
 const HEADER_BYTES_MAX: usize = 256;
@@ -75,7 +78,7 @@ impl fmt::Display for Errors {
 
 /// Those headers of a request that an event may hold. Copying them costs a few reference counts.
 #[derive(Debug, Clone, Default)]
-pub struct SafeHeaders([Option<HeaderValue>; SAFE_HEADERS.len()]);
+pub struct SafeHeaders([Option<HeaderValue>; SAFE_HEADERS_NUMBER]);
 
 impl SafeHeaders {
     /// Takes what may be taken.
@@ -83,7 +86,7 @@ impl SafeHeaders {
         Self(SAFE_HEADERS.map(|name| headers.get(name).cloned()))
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    fn iter(&self) -> impl Iterator<Item = (HeaderName, &str)> {
         let values = self.0.iter().map(|value| value.as_ref()?.to_str().ok());
         SAFE_HEADERS.into_iter().zip(values).filter_map(|(name, value)| {
             let value = value?;
@@ -102,31 +105,30 @@ impl Errors {
         })))
     }
 
-    /// Tells of a request that ended in 5xx; of any other, only a panic that nobody was told of. `cause` is what the log
-    /// says about it; it is redacted.
+    /// Tells of a request that ended in 5xx; of any other, only a panic that nobody was told of.
     pub fn request_ended(
         &self,
         context: &RequestContext,
         event: &HttpRequestEvent<'_>,
-        cause: Option<&str>,
+        panic: Option<&PanicReport>,
         headers: &SafeHeaders,
     ) {
-        let panic = context.take_panic();
         if event.status >= 500 || panic.is_some() {
-            let told = event::of_request(context, event, cause, panic.as_ref(), headers);
-            self.send(told);
+            self.send(|| event::of_request(context, event, panic, headers));
         }
     }
 
     /// Tells of a panic outside of a request, or after it.
     pub(crate) fn panicked(&self, panic: &PanicReport, context: Option<&RequestContext>) {
-        self.send(event::of_panic(panic, context));
+        self.send(|| event::of_panic(panic, context));
     }
 
-    fn send(&self, mut event: sentry::protocol::Event<'static>) {
-        event.release = Some(self.0.release.clone().into());
-        event.environment = Some(self.0.environment.clone().into());
-        self.0.transport.send(event);
+    fn send(&self, event: impl FnOnce() -> sentry::protocol::Event<'static>) {
+        self.0.transport.send(|| sentry::protocol::Event {
+            release: Some(self.0.release.clone().into()),
+            environment: Some(self.0.environment.clone().into()),
+            ..event()
+        });
     }
 
     /// What became of the events so far.
@@ -154,7 +156,7 @@ mod tests {
             headers.insert(name, HeaderValue::from_static("secret"));
         }
         let safe = SafeHeaders::of(&headers);
-        let names: Vec<&str> = safe.iter().map(|(name, _)| name).collect();
+        let names: Vec<HeaderName> = safe.iter().map(|(name, _)| name).collect();
         assert_eq!(names, SAFE_HEADERS);
         assert!(safe.iter().all(|(_, value)| value == "x"));
     }

@@ -63,11 +63,12 @@ impl Transport {
         &self.stats
     }
 
-    /// Takes an event, or drops it when there is no room. Never waits for the network.
-    pub(super) fn send(&self, event: Event<'static>) {
+    /// Takes an event, which is made only where there is room for it. Never waits for the network.
+    pub(super) fn send(&self, event: impl FnOnce() -> Event<'static>) {
         if !self.stats.admit(SENTRY_QUEUE_MAX as u64) {
             return;
         }
+        let event = event();
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = queue.as_ref().map(|queue| queue.try_send(Message::Event(Box::new(event))));
         match sent {

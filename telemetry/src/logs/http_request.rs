@@ -1,10 +1,13 @@
 //! The canonical line: what one request was, in one event.
 
-use std::{net::IpAddr, time::Duration};
+use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use uuid::Uuid;
 
-use crate::catalogue::HTTP_REQUEST;
+use crate::{
+    catalogue::{HTTP_REQUEST, Synthetic},
+    redact::redact_path,
+};
 
 /// The most characters of a path that are logged; the path is the client's to choose.
 pub const PATH_CHARACTERS_MAX: usize = 512;
@@ -45,7 +48,7 @@ pub struct HttpRequestEvent<'a> {
     pub method: &'a str,
     /// The route's template, or `unmatched`.
     pub route: &'a str,
-    /// The path without the query, which may hold what people search for.
+    /// The path without the query, which may hold what people search for; told as [`redact_path`] leaves it.
     pub path: &'a str,
     /// The final status, whoever gave it.
     pub status: u16,
@@ -63,6 +66,10 @@ pub struct HttpRequestEvent<'a> {
     pub bytes: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// Whose it is, as far as that was believed.
+    pub synthetic: Synthetic,
+    /// Why it failed, where it did and that is known; redacted.
+    pub cause: Option<&'a str>,
 }
 
 /// The level is part of an event's static description, hence two events of one shape.
@@ -74,7 +81,7 @@ macro_rules! emit {
             event = HTTP_REQUEST.name,
             method = $event.method,
             route = $event.route,
-            path = cut_path($event.path),
+            path = &*$event.logged_path(),
             status = $event.status,
             duration_ms = milliseconds($event.duration),
             db_time_ms = milliseconds($event.db_time),
@@ -83,18 +90,28 @@ macro_rules! emit {
             client_address = $event.client_address.map(tracing::field::display),
             bytes = $event.bytes,
             outcome = $event.outcome.as_str(),
+            synthetic = $event.synthetic.known(),
+            cause = $event.cause,
             "request"
         )
     };
 }
 
 impl HttpRequestEvent<'_> {
-    /// Writes the line: at ERROR for a status of 500 or above, else at INFO.
+    /// Writes the line: at ERROR for a status of 500 or above and where there is a cause, else at INFO.
     pub fn emit(&self) {
-        if self.status >= 500 {
+        if self.status >= 500 || self.cause.is_some() {
             emit!(tracing::Level::ERROR, self);
         } else {
             emit!(tracing::Level::INFO, self);
+        }
+    }
+
+    /// The path as it is told: without what may be secret, then cut, so that no token is cut to what is not known as one.
+    pub(crate) fn logged_path(&self) -> Cow<'_, str> {
+        match redact_path(self.path, self.route) {
+            Cow::Borrowed(path) => Cow::Borrowed(cut_path(path)),
+            Cow::Owned(path) => Cow::Owned(cut_path(&path).to_owned()),
         }
     }
 }
@@ -104,7 +121,7 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
 
-pub(crate) fn cut_path(path: &str) -> &str {
+fn cut_path(path: &str) -> &str {
     path.char_indices().nth(PATH_CHARACTERS_MAX).map_or(path, |(end, _)| &path[..end])
 }
 

@@ -27,7 +27,6 @@ pub use self::{
 };
 pub(crate) use self::{
     control::{LogFilter, filter},
-    http_request::cut_path,
     json::Identity,
     own::{Field, OwnLines},
     writer::{Drops, LogWriter, Summary},

@@ -30,7 +30,7 @@ impl LogStats {
         match reason {
             DropReason::QueueFull => self.queue_full.load(Relaxed),
             DropReason::WriteFailed => self.write_failed.load(Relaxed),
-            DropReason::ExportFailed | DropReason::RateLimited | DropReason::Shutdown => 0,
+            DropReason::ExportFailed | DropReason::Rejected | DropReason::RateLimited | DropReason::Shutdown => 0,
         }
     }
 

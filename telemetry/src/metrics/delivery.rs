@@ -20,6 +20,8 @@ pub(super) struct DeliveryMetrics {
     spans: Counter,
     spans_exported: Counter,
     span_queue: Gauge,
+    failures: Counter,
+    failure_queue: Gauge,
     /// In the order of the label's values.
     last_success: Vec<Gauge>,
     sentry: Vec<Counter>,
@@ -37,6 +39,8 @@ impl DeliveryMetrics {
             spans: registry.counter(&catalogue::TELEMETRY_SPANS, &[]),
             spans_exported: registry.counter(&catalogue::TELEMETRY_SPANS_EXPORTED, &[]),
             span_queue: registry.gauge(&catalogue::TELEMETRY_SPAN_QUEUE, &[]),
+            failures: registry.counter(&catalogue::TELEMETRY_ERRORS, &[]),
+            failure_queue: registry.gauge(&catalogue::TELEMETRY_ERROR_QUEUE, &[]),
             last_success: vec![last_success(Signal::Trace), last_success(Signal::Error)],
             sentry: registry.counters(&catalogue::SENTRY_EVENTS, &[], SentryResult::LABELS),
             traces: OnceLock::new(),
@@ -70,6 +74,8 @@ impl DeliveryMetrics {
 
     fn refresh_errors(&self, errors: &DeliveryStats) {
         self.refresh_dropped(Signal::Error, |reason| errors.dropped(reason));
+        self.failures.absolute(errors.produced());
+        self.failure_queue.set(errors.waiting() as f64);
         self.last_success[1].set(errors.last_success_seconds() as f64);
         for (counter, result) in self.sentry.iter().zip(SentryResult::ALL) {
             counter.absolute(match result {
@@ -85,8 +91,9 @@ impl DeliveryMetrics {
         let full = counts.dropped(ShipperDrop::QueueFull);
         self.refresh_dropped(Signal::CloudWatch, |reason| match reason {
             DropReason::QueueFull => full,
-            // What CloudWatch has refused and what the spool has spoilt: the output failed.
-            DropReason::WriteFailed => counts.rejected_total() + counts.dropped_total() - full,
+            DropReason::Rejected => counts.rejected_total(),
+            // What the spool has spoilt.
+            DropReason::WriteFailed => counts.dropped_total() - full,
             _ => 0,
         });
     }

@@ -4,9 +4,15 @@
 //! (once 17,000 of 40,000 in a test of four threads and a scrape); "requests = metric = log lines" would not hold.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
+
+use super::exemplar::{Exemplar, Slot};
+use crate::trace_context::TraceContext;
 
 const NANOSECONDS: f64 = 1e9;
 
@@ -19,6 +25,8 @@ pub(super) struct Histogram {
     counts: Box<[AtomicU64]>,
     /// Lasts for 584 years of added durations.
     sum_nanoseconds: AtomicU64,
+    /// One for each of `counts`: a kilobyte, made when the first recorded trace comes by.
+    exemplars: OnceLock<Box<[Slot]>>,
 }
 
 /// What a histogram held at one moment.
@@ -40,14 +48,29 @@ impl Histogram {
             bounds: bounds.collect(),
             counts: (0..=bounds_seconds.len()).map(|_| AtomicU64::new(0)).collect(),
             sum_nanoseconds: AtomicU64::new(0),
+            exemplars: OnceLock::new(),
         }
     }
 
     pub(super) fn record(&self, duration: Duration) {
+        self.record_with(duration, None);
+    }
+
+    /// Counts a duration; the span of a recorded trace becomes the exemplar of its bucket.
+    pub(super) fn record_with(&self, duration: Duration, recorded: Option<&TraceContext>) {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = self.bounds.partition_point(|bound| *bound < nanoseconds);
         self.counts[bucket].fetch_add(1, Relaxed);
         self.sum_nanoseconds.fetch_add(nanoseconds, Relaxed);
+        if let Some(trace) = recorded {
+            let slots = self.exemplars.get_or_init(|| self.counts.iter().map(|_| Slot::default()).collect());
+            slots[bucket].put(trace, nanoseconds);
+        }
+    }
+
+    /// The exemplar of a bucket, if it has one; the bucket above the last bound is the last.
+    pub(super) fn exemplar(&self, bucket: usize) -> Option<Exemplar> {
+        self.exemplars.get()?.get(bucket)?.get()
     }
 
     /// Observations in each bucket, the one above the last bound included, and their sum in seconds.
@@ -85,6 +108,48 @@ mod tests {
             histogram.record(Duration::from_millis(milliseconds));
         }
         assert_eq!(histogram.snapshot(), Snapshot { cumulative: vec![1, 2], count: 3, sum: 0.501 });
+    }
+
+    #[test]
+    fn the_last_recorded_trace_is_the_exemplar_of_its_bucket_alone() {
+        let histogram = Histogram::new(&[0.1, 0.2]);
+        histogram.record(Duration::from_millis(100));
+        assert!(histogram.exemplars.get().is_none(), "what is not recorded costs nothing");
+        let traces = [TraceContext::new_root(), TraceContext::new_root(), TraceContext::new_root()];
+        for (trace, milliseconds) in traces.iter().zip([150, 200, 5000]) {
+            histogram.record_with(Duration::from_millis(milliseconds), Some(trace));
+        }
+        histogram.record(Duration::from_millis(200));
+        let ids = |bucket| histogram.exemplar(bucket).map(|it| (it.trace_id, it.span_id, it.nanoseconds));
+        let of = |trace: &TraceContext, nanoseconds| Some((trace.trace_id, trace.span_id, nanoseconds));
+        assert_eq!(ids(0), None);
+        assert_eq!(ids(1), of(&traces[1], 200_000_000));
+        assert_eq!(ids(2), of(&traces[2], 5_000_000_000));
+        assert_eq!(ids(3), None);
+        assert_eq!(histogram.snapshot().cumulative, [1, 4]);
+    }
+
+    #[test]
+    fn exemplars_that_are_put_and_read_at_once_stay_whole() {
+        let histogram = Histogram::new(&[0.1]);
+        let trace = |byte: u8| TraceContext { trace_id: [byte; 16], span_id: [byte; 8], ..TraceContext::new_root() };
+        std::thread::scope(|scope| {
+            for byte in 1..=3_u8 {
+                let (histogram, trace) = (&histogram, trace(byte));
+                scope.spawn(move || {
+                    (0..5000).for_each(|_| histogram.record_with(Duration::from_nanos(byte.into()), Some(&trace)));
+                });
+            }
+            scope.spawn(|| {
+                for _ in 0..5000 {
+                    let Some(found) = histogram.exemplar(0) else { continue };
+                    let byte = found.trace_id[0];
+                    let whole = ([byte; 16], [byte; 8], u64::from(byte));
+                    assert_eq!((found.trace_id, found.span_id, found.nanoseconds), whole);
+                }
+            });
+        });
+        assert_eq!(histogram.snapshot().count, 15_000, "a request that leaves no exemplar counts");
     }
 
     proptest! {

@@ -1,5 +1,5 @@
-//! The request histogram: a table of handles, `[route][method][status]`, so that counting a request is arithmetic
-//! and one load.
+//! The request histogram: tables of handles, `[synthetic][route][method][status]`, so that counting a request is
+//! arithmetic and two loads.
 
 use std::{
     collections::HashMap,
@@ -9,10 +9,7 @@ use std::{
 use http::Method;
 
 use super::{histogram::Histogram, registry::Registry};
-use crate::catalogue::{HTTP_BUCKETS, HTTP_REQUEST_DURATION, METHODS, STATUS_LABELS, STATUSES, UNMATCHED};
-
-/// The synthetic label until callers can prove a claim to another.
-const SYNTHETIC_NONE: &str = "none";
+use crate::catalogue::{HTTP_BUCKETS, HTTP_REQUEST_DURATION, METHODS, STATUS_LABELS, STATUSES, Synthetic, UNMATCHED};
 
 /// One operation of the router: its series of success, of 500 and of 503 start at 0.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +66,7 @@ impl RouteIndex {
     pub const UNMATCHED: Self = Self(0);
 }
 
-/// What one route has seen, whatever the method and the status.
+/// What one route has seen of users, whatever the method and the status.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteTotals {
     /// The template, or `unmatched`.
@@ -105,9 +102,13 @@ pub(super) struct HttpTable {
     /// `unmatched`, then each template once.
     routes: Vec<&'static str>,
     indexes: HashMap<&'static str, RouteIndex>,
-    /// Filled at first use: most combinations never happen, and each one takes a kilobyte of every scrape.
-    slots: Box<[OnceLock<Arc<Histogram>>]>,
+    /// One for each of [`Synthetic::ALL`], that of users from the start. The others are made for the first request of
+    /// their kind: a service that is never probed does not pay for them.
+    tables: [OnceLock<Slots>; Synthetic::ALL.len()],
 }
+
+/// Filled at first use: most combinations never happen, and each one takes a kilobyte of every scrape.
+type Slots = Box<[OnceLock<Arc<Histogram>>]>;
 
 impl HttpTable {
     pub(super) fn new(operations: &[RouteLabel], registry: &Registry) -> Self {
@@ -119,15 +120,17 @@ impl HttpTable {
                 RouteIndex(routes.len() - 1)
             });
         }
-        let slots = routes.len() * METHODS.len() * STATUSES.len();
-        let table = Self { routes, indexes, slots: (0..slots).map(|_| OnceLock::new()).collect() };
+        let table = Self { routes, indexes, tables: Default::default() };
+        // Only for users: the objectives' rates are taken of them, and need a series that begins before its first
+        // failure. Synthetic series at 0 would triple every scrape for what the canary and the load test say themselves.
+        let known = |method, route, status| {
+            table.histogram(registry, MethodLabel::from_name(method), route, status, Synthetic::None);
+        };
         for operation in operations {
             let route = table.index(operation.route);
-            for status in [operation.success, 500, 503] {
-                table.histogram(registry, MethodLabel::from_name(operation.method), route, status);
-            }
+            [operation.success, 500, 503].into_iter().for_each(|status| known(operation.method, route, status));
         }
-        table.histogram(registry, MethodLabel::from_name("GET"), RouteIndex::UNMATCHED, 404);
+        known("GET", RouteIndex::UNMATCHED, 404);
         table
     }
 
@@ -143,7 +146,7 @@ impl HttpTable {
         self.routes.get(index.0).copied().unwrap_or(UNMATCHED)
     }
 
-    /// The sums over methods and statuses.
+    /// The sums over methods and statuses, of users' requests.
     pub(super) fn totals(&self) -> Vec<RouteTotals> {
         let of_route = METHODS.len() * STATUSES.len();
         let total = |(route, slots): (&&'static str, &[OnceLock<Arc<Histogram>>])| {
@@ -158,7 +161,8 @@ impl HttpTable {
             }
             total
         };
-        self.routes.iter().zip(self.slots.chunks(of_route)).map(total).collect()
+        let users = self.table(Synthetic::None);
+        self.routes.iter().zip(users.chunks(of_route)).map(total).collect()
     }
 
     pub(super) fn histogram(
@@ -167,15 +171,21 @@ impl HttpTable {
         method: MethodLabel,
         route: RouteIndex,
         status: u16,
+        synthetic: Synthetic,
     ) -> &Histogram {
         // An index can come from the table of another app.
         let route = if route.0 < self.routes.len() { route.0 } else { 0 };
         let status = status_slot(status);
         let slot = (route * METHODS.len() + usize::from(method.0)) * STATUSES.len() + status;
-        self.slots[slot].get_or_init(|| {
-            let values = [method.as_str(), self.routes[route], STATUS_LABELS[status], SYNTHETIC_NONE];
+        self.table(synthetic)[slot].get_or_init(|| {
+            let values = [method.as_str(), self.routes[route], STATUS_LABELS[status], synthetic.as_str()];
             registry.histogram(&HTTP_REQUEST_DURATION, &values)
         })
+    }
+
+    fn table(&self, synthetic: Synthetic) -> &Slots {
+        let slots = self.routes.len() * METHODS.len() * STATUSES.len();
+        self.tables[synthetic as usize].get_or_init(|| (0..slots).map(|_| OnceLock::new()).collect())
     }
 }
 

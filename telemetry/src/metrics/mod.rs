@@ -5,11 +5,15 @@
 //! registered once and kept, so recording is an index into a table and an atomic addition; nothing needs upkeep. The
 //! exporter's `idle_timeout` must stay off: it silently discards what kept handles record after it has expired.
 
+mod canary;
 mod delivery;
+mod exemplar;
 mod histogram;
 mod http;
+mod openmetrics;
 mod process;
 mod registry;
+mod runtime;
 mod shipper;
 mod text;
 mod up_down;
@@ -22,20 +26,26 @@ use std::{
 use ::metrics::{Counter, Gauge};
 
 pub use self::{
+    canary::CanaryMetrics,
     http::{MethodLabel, RouteIndex, RouteLabel, RouteTotals},
+    openmetrics::Exposition,
+    runtime::SCHEDULING_DELAY_INTERVAL,
     up_down::{UpDown, UpDownGuard},
 };
-pub use crate::catalogue::{AuthResult, DbErrorType, Rejection};
+pub use crate::catalogue::{AuthResult, DbErrorType, Rejection, Synthetic};
 use crate::{
     catalogue::{self, ConnectionState, METRICS},
     cloudwatch::ShipperStats,
+    context::RequestContext,
     errors::Errors,
     logs::LogStats,
+    trace_context::TraceContext,
     traces::Traces,
 };
 
 use self::{
-    delivery::DeliveryMetrics, histogram::Histogram, http::HttpTable, registry::Registry, shipper::ShipperMetrics,
+    delivery::DeliveryMetrics, histogram::Histogram, http::HttpTable, registry::Registry, runtime::RuntimeMetrics,
+    shipper::ShipperMetrics,
 };
 
 /// Which build runs.
@@ -70,6 +80,8 @@ pub struct Metrics {
     /// Open connections of clients.
     pub connections: UpDown,
     active_requests: UpDown,
+    /// Requests that wait for a place inside.
+    pub queued_requests: UpDown,
     rejections: Vec<Counter>,
     panics: Counter,
     /// `[operation][error type]`, success first.
@@ -89,6 +101,7 @@ pub struct Metrics {
     log_queue_bytes: Gauge,
     log_stats: OnceLock<Arc<LogStats>>,
     deliveries: DeliveryMetrics,
+    runtime: RuntimeMetrics,
     shipper: ShipperMetrics,
     shipper_stats: OnceLock<ShipperStats>,
     series_max: usize,
@@ -129,6 +142,7 @@ impl Metrics {
         Arc::new(Self {
             connections: UpDown::new(registry.gauge(&catalogue::HTTP_CONNECTIONS, &[])),
             active_requests: UpDown::new(registry.gauge(&catalogue::HTTP_ACTIVE_REQUESTS, &[])),
+            queued_requests: UpDown::new(registry.gauge(&catalogue::HTTP_QUEUED_REQUESTS, &[])),
             rejections: registry.counters(&catalogue::HTTP_REJECTED_REQUESTS, &[], Rejection::LABELS),
             panics: registry.counter(&catalogue::PANICS, &[]),
             db_operations,
@@ -144,6 +158,7 @@ impl Metrics {
             tasks_purged: registry.counter(&catalogue::TASKS_PURGED, &[]),
             auth_attempts: registry.counters(&catalogue::AUTH_ATTEMPTS, &[], AuthResult::LABELS),
             deliveries: DeliveryMetrics::new(&registry),
+            runtime: RuntimeMetrics::new(&registry),
             log_lines: registry.counter(&catalogue::TELEMETRY_LOG_LINES, &[]),
             log_queue_bytes: registry.gauge(&catalogue::TELEMETRY_LOG_QUEUE, &[]),
             log_stats: OnceLock::new(),
@@ -175,14 +190,18 @@ impl Metrics {
         let _ = self.shipper_stats.set(stats);
     }
 
-    /// What each route has seen since the start, in the order of their indexes.
+    /// What each route has seen of users since the start, in the order of their indexes. Synthetic requests are left out.
     pub fn route_totals(&self) -> Vec<RouteTotals> {
         self.http.totals()
     }
 
-    /// The Prometheus text exposition, version 0.0.4 (the exporter knows neither OpenMetrics nor exemplars), with
-    /// the process' own figures read at this moment.
+    /// The Prometheus text exposition, version 0.0.4.
     pub fn render(&self) -> String {
+        self.render_as(Exposition::Text)
+    }
+
+    /// The exposition in one of its forms, with the process' and the runtime's own figures read at this moment.
+    pub fn render_as(&self, format: Exposition) -> String {
         self.deliveries.refresh(self.log_stats.get().map(|stats| &**stats));
         if let Some(stats) = self.log_stats.get() {
             self.log_lines.absolute(stats.produced());
@@ -192,12 +211,17 @@ impl Metrics {
             self.shipper.update(&counts);
             self.deliveries.refresh_shipper(&counts);
         }
-        let mut out = self.registry.render();
+        self.runtime.refresh();
+        let mut out = self.registry.render(format);
+        self.runtime.render(&mut out);
         process::render(&mut out);
         text::sample(&mut out, &catalogue::TELEMETRY_SERIES_MAX, self.series_max as f64);
         let series = text::count_samples(&out) + 1;
         text::sample(&mut out, &catalogue::TELEMETRY_SERIES, series as f64);
-        out
+        match format {
+            Exposition::Text => out,
+            Exposition::OpenMetrics => openmetrics::translated(&out),
+        }
     }
 
     /// The most sample lines that `render` can return, computed from the catalogue and this app's routes.
@@ -216,10 +240,23 @@ impl Metrics {
         self.http.route(index)
     }
 
-    /// Counts one finished request. A status that is not in [`catalogue::STATUSES`] counts as the nearest one of its
-    /// class. Allocates only the first time a combination is seen.
+    /// Counts one finished request of a user's, without an exemplar. A status that is not in [`catalogue::STATUSES`]
+    /// counts as the nearest one of its class. Allocates only the first time a combination is seen.
     pub fn http_request(&self, method: MethodLabel, route: RouteIndex, status: u16, duration: Duration) {
-        self.http.histogram(&self.registry, method, route, status).record(duration);
+        self.http_request_of(Synthetic::None, method, route, status, duration, None);
+    }
+
+    /// The same for a request of any kind. `recorded` is its place in a trace that is recorded: the bucket's exemplar.
+    pub fn http_request_of(
+        &self,
+        synthetic: Synthetic,
+        method: MethodLabel,
+        route: RouteIndex,
+        status: u16,
+        duration: Duration,
+        recorded: Option<&TraceContext>,
+    ) {
+        self.http.histogram(&self.registry, method, route, status, synthetic).record_with(duration, recorded);
     }
 
     /// Counts a request as being served until the guard is dropped.
@@ -264,14 +301,18 @@ impl Metrics {
         self.sqlite_wal_bytes.set(bytes as f64);
     }
 
-    /// Counts created tasks.
+    /// Counts created tasks, unless the current request is synthetic.
     pub fn task_created(&self, tasks: u64) {
-        self.tasks_created.increment(tasks);
+        if !RequestContext::is_synthetic() {
+            self.tasks_created.increment(tasks);
+        }
     }
 
-    /// Counts tasks that became done.
+    /// Counts tasks that became done, unless the current request is synthetic.
     pub fn task_completed(&self, tasks: u64) {
-        self.tasks_completed.increment(tasks);
+        if !RequestContext::is_synthetic() {
+            self.tasks_completed.increment(tasks);
+        }
     }
 
     /// Counts deleted tasks that were removed for good.
@@ -279,8 +320,11 @@ impl Metrics {
         self.tasks_purged.increment(tasks);
     }
 
-    /// Counts an attempt to log in or to refresh.
+    /// Counts an attempt to log in or to refresh. A successful one does not count when the current request is synthetic;
+    /// a refused one always does, because its 401 is taken for a user's in every other signal too.
     pub fn auth_attempt(&self, result: AuthResult) {
-        self.auth_attempts[result as usize].increment(1);
+        if result != AuthResult::Success || !RequestContext::is_synthetic() {
+            self.auth_attempts[result as usize].increment(1);
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::{histogram::Histogram, text};
+use super::{histogram::Histogram, openmetrics::Exposition, text};
 
 use crate::catalogue::{self, Kind, METRICS, Metric, Values};
 
@@ -42,14 +42,15 @@ impl Registry {
         Self { recorder, handle, histograms: Mutex::default() }
     }
 
-    pub(super) fn render(&self) -> String {
+    /// Head and samples of each metric, in the form of text; histograms alone are written as `format` has them.
+    pub(super) fn render(&self, format: Exposition) -> String {
         let mut out = self.handle.render();
         let histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
         for metric in METRICS {
             let Some(of_metric) = histograms.get(metric.name) else { continue };
             text::head(&mut out, metric);
             for (labels, histogram) in of_metric {
-                text::histogram(&mut out, metric, labels, histogram);
+                text::histogram(&mut out, metric, labels, histogram, format);
             }
             out.push('\n');
         }

@@ -20,6 +20,7 @@ pub(super) struct ShipperMetrics {
     truncated: Counter,
     requests: Vec<Counter>,
     spool_errors: Counter,
+    retention_errors: Counter,
     queued_lines: Gauge,
     queued_bytes: Gauge,
     spooled_lines: Gauge,
@@ -40,6 +41,7 @@ impl ShipperMetrics {
             truncated: registry.counter(&catalogue::LOG_SHIPPER_TRUNCATED, &[]),
             requests: registry.counters(&catalogue::LOG_SHIPPER_REQUESTS, &[], ShipperOutcome::LABELS),
             spool_errors: registry.counter(&catalogue::LOG_SHIPPER_SPOOL_ERRORS, &[]),
+            retention_errors: registry.counter(&catalogue::LOG_SHIPPER_RETENTION_ERRORS, &[]),
             queued_lines: registry.gauge(&catalogue::LOG_SHIPPER_QUEUED_LINES, &[]),
             queued_bytes: registry.gauge(&catalogue::LOG_SHIPPER_QUEUED_BYTES, &[]),
             spooled_lines: registry.gauge(&catalogue::LOG_SHIPPER_SPOOLED_LINES, &[]),
@@ -61,6 +63,7 @@ impl ShipperMetrics {
         self.truncated.absolute(counts.truncated);
         self.requests.iter().zip(counts.requests).for_each(|(counter, requests)| counter.absolute(requests));
         self.spool_errors.absolute(counts.spool_errors);
+        self.retention_errors.absolute(counts.retention_errors);
         self.queued_lines.set(counts.queued as f64);
         self.queued_bytes.set(counts.queued_bytes as f64);
         self.spooled_lines.set(counts.spooled as f64);

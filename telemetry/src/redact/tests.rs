@@ -35,6 +35,10 @@ fn what_is_secret_goes_and_what_stands_around_it_stays() {
         ("invalid input syntax for type uuid: \"my note\"", "invalid input syntax for type uuid: \"[redacted]\""),
         ("UPDATE tasks SET n = 42 WHERE id = $1", "UPDATE tasks SET n = ?? WHERE id = $1"),
         ("JWT_SECRET_PREVIOUS = x", "JWT_SECRET_PREVIOUS = [redacted]"),
+        ("can't find 'buy milk' here", "can't find '[redacted]' here"),
+        ("it's not 'buy milk', isn't it", "it'[redacted]"),
+        ("can't find 'it's milk'", "can'[redacted]"),
+        ("s = E'buy milk' failed", "s = E'[redacted]"),
         ("unwrap on an `Err` value: Db(\"text", "unwrap on an `Err` value: Db(\"[redacted]\""),
     ] {
         assert_eq!(redact(text), expected);
@@ -98,6 +102,18 @@ proptest! {
     fn quoted_text_is_gone(before in around(), text in "Z[A-Za-z ,.;:!?]{3,40}Z", quote in prop::sample::select(&['"', '\''][..])) {
         let redacted = redact(&format!("{before} {quote}{text}{quote} failed"));
         prop_assert!(!redacted.contains(&text), "{}", redacted);
+    }
+
+    #[test]
+    fn quoted_text_behind_an_apostrophe_is_gone(
+        word in prop::sample::select(&["can't", "user's", "they're", "isn't it, I'm", "E"][..]),
+        joint in prop::sample::select(&[" ", "", ": "][..]),
+        // Letters of which no word can be part of those around it, nor of the word that stands for what was hidden.
+        text in "Z[u-zU-Z ,.]{3,20}[u-z]'[u-z]{3,20}Z|Z[u-zU-Z ,.]{3,40}Z",
+    ) {
+        let redacted = redact(&format!("{word}{joint}'{text}' failed"));
+        let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).collect();
+        prop_assert!(words.iter().all(|word| !redacted.contains(word)), "{}", redacted);
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! database operations one below it; a request that is not gets none, and costs a comparison. If it then fails or takes
 //! longer than the objective, its span is recorded afterwards from what is known at the end.
 
+mod answer;
 mod ids;
 mod pipeline;
 mod resource;
 mod sampler;
+mod slow_kept;
 mod span;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -21,10 +23,11 @@ pub use self::{
     pipeline::{SPAN_BATCH_INTERVAL, SPAN_BATCH_MAX, SPAN_QUEUE_MAX},
     resource::ECS_METADATA_TIMEOUT,
     sampler::{Sampler, SamplerError},
+    slow_kept::SLOW_SPANS_PER_SECOND_MAX,
     span::DatabaseSpan,
 };
 
-use self::pipeline::Pipeline;
+use self::{pipeline::Pipeline, slow_kept::SlowKept};
 use crate::{InitError, Settings, delivery::DeliveryStats, trace_context::TraceContext};
 
 /// The target of all our spans; the layer takes no others, so those of libraries cost nothing.
@@ -71,6 +74,7 @@ struct Inner {
     tracer: SdkTracer,
     sampler: Sampler,
     slow: Duration,
+    slow_kept: SlowKept,
     endpoint: String,
     /// What the resource lacks.
     missing: Option<String>,
@@ -91,7 +95,7 @@ impl Traces {
         let pipeline = Pipeline::start(settings, resource)?;
         let (tracer, sampler, slow) = (pipeline.tracer(), settings.sampler, settings.slow);
         let endpoint = settings.endpoint.clone();
-        Ok(Self(Arc::new(Inner { pipeline, tracer, sampler, slow, endpoint, missing })))
+        Ok(Self(Arc::new(Inner { pipeline, tracer, sampler, slow, slow_kept: SlowKept::new(), endpoint, missing })))
     }
 
     /// The layer that makes spans of `tracing` spans of OpenTelemetry: ours, with the trimmings off.

@@ -16,7 +16,11 @@ use opentelemetry_sdk::{
     },
 };
 
-use super::{TraceSettings, ids::Ids};
+use super::{
+    TraceSettings,
+    answer::{Answers, Refusal},
+    ids::Ids,
+};
 use crate::{
     InitError,
     catalogue::{DropReason, Signal},
@@ -44,8 +48,11 @@ impl Pipeline {
     /// Starts the thread that sends; nothing is sent yet.
     pub(super) fn start(settings: &TraceSettings, resource: Resource) -> Result<Self, InitError> {
         let stats = Arc::new(DeliveryStats::new(Signal::Trace));
+        let answers = Answers::new(settings.timeout).map_err(InitError::Traces)?;
+        let refusal = answers.refusal();
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
+            .with_http_client(answers)
             .with_endpoint(settings.endpoint.clone())
             .with_protocol(Protocol::HttpBinary)
             .with_compression(Compression::Gzip)
@@ -58,7 +65,7 @@ impl Pipeline {
             .with_max_export_batch_size(SPAN_BATCH_MAX)
             .with_scheduled_delay(SPAN_BATCH_INTERVAL)
             .build();
-        let meter = Meter { exporter, stats: Arc::clone(&stats) };
+        let meter = Meter { exporter, stats: Arc::clone(&stats), refusal };
         let batches = BatchSpanProcessor::new(meter, batches);
         let provider = SdkTracerProvider::builder()
             .with_span_processor(Gate { batches, stats: Arc::clone(&stats) })
@@ -120,6 +127,7 @@ impl SpanProcessor for Gate {
 struct Meter<E> {
     exporter: E,
     stats: Arc<DeliveryStats>,
+    refusal: Arc<Refusal>,
 }
 
 impl<E: SpanExporter> SpanExporter for Meter<E> {
@@ -127,7 +135,18 @@ impl<E: SpanExporter> SpanExporter for Meter<E> {
         let spans = batch.len() as u64;
         let result = self.exporter.export(batch).await;
         match &result {
-            Ok(()) => self.stats.deliver(spans),
+            Ok(()) => {
+                // A collector that answers 200 may have refused spans all the same.
+                let (refused, why) = self.refusal.take();
+                let refused = refused.min(spans);
+                self.stats.give_up(refused, DropReason::Rejected);
+                if refused < spans {
+                    self.stats.deliver(spans - refused);
+                }
+                if let Some(why) = why {
+                    self.stats.log_failure(&why);
+                }
+            }
             Err(error) => {
                 self.stats.give_up(spans, DropReason::ExportFailed);
                 self.stats.log_failure(&error.to_string());

@@ -11,15 +11,16 @@ use opentelemetry::{
         Span as _, SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer as _,
     },
 };
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{TARGET, Traces, ids};
 use crate::{
-    catalogue::UNMATCHED,
+    catalogue::{DropReason, UNMATCHED},
     clock,
     context::RequestContext,
-    logs::{HttpRequestEvent, Outcome, cut_path},
+    logs::{HttpRequestEvent, Outcome},
     trace_context::TraceContext,
 };
 
@@ -28,6 +29,7 @@ use crate::{
 struct Live {
     span: Span,
     started: SystemTime,
+    tracer: SdkTracer,
 }
 
 /// The place for a request's span in its context; empty unless the request is sampled.
@@ -48,19 +50,29 @@ impl Traces {
         // The span of OpenTelemetry is made when first asked for.
         let made = ids::with(&context.trace, || span.context());
         if made.span().is_recording() {
-            let _ = context.span.0.set(Live { span, started: clock::now() });
+            let _ = context.span.0.set(Live { span, started: clock::now(), tracer: self.0.tracer.clone() });
         }
     }
 
-    /// Ends the request's span with what is known now; records one if there is none but the request failed or was slow.
-    pub fn end(&self, context: &RequestContext, event: &HttpRequestEvent<'_>) {
+    /// Ends the request's span with what is known now; records one if there is none but the request failed or was slow: of slow
+    /// ones at most [`SLOW_SPANS_PER_SECOND_MAX`](super::SLOW_SPANS_PER_SECOND_MAX), and none that was refused before it began.
+    /// Says whether there is a span now: only then do the request's ids lead anywhere.
+    pub fn end(&self, context: &RequestContext, event: &HttpRequestEvent<'_>) -> bool {
         let failed = event.status >= 500;
         let reason = match (context.trace.sampled, context.trace.parent_sampled) {
             (true, Some(true)) => "parent",
             (true, _) => "ratio",
+            // Nothing was done for it that a span could show, and in an overload they come by the thousand.
+            (false, _) if event.outcome == Outcome::Rejected => return false,
             (false, _) if failed => "error",
-            (false, _) if event.duration > self.0.slow => "slow",
-            _ => return,
+            (false, _) if event.duration > self.0.slow => {
+                if !self.0.slow_kept.takes_one() {
+                    self.stats().refuse(DropReason::RateLimited);
+                    return false;
+                }
+                "slow"
+            }
+            _ => return false,
         };
         let name = match (event.method, event.route) {
             ("_OTHER", UNMATCHED) => "HTTP".to_owned(),
@@ -92,6 +104,7 @@ impl Traces {
             span.set_status(status);
             span.end_with_timestamp(end);
         }
+        true
     }
 }
 
@@ -108,7 +121,7 @@ fn attributes(context: &RequestContext, event: &HttpRequestEvent<'_>, reason: &'
         KeyValue::new("http.request.method", event.method.to_owned()),
         KeyValue::new("http.response.status_code", i64::from(event.status)),
         KeyValue::new("http.response.body.size", i64::try_from(event.bytes).unwrap_or(i64::MAX)),
-        KeyValue::new("url.path", cut_path(event.path).to_owned()),
+        KeyValue::new("url.path", event.logged_path().into_owned()),
         KeyValue::new("url.scheme", "http"),
         KeyValue::new("request_id", context.request_id.to_string()),
         KeyValue::new("outcome", event.outcome.as_str()),
@@ -123,6 +136,7 @@ fn attributes(context: &RequestContext, event: &HttpRequestEvent<'_>, reason: &'
     optional("client.address", event.client_address.map(|address| address.to_string().into()));
     optional("user.id", event.user_id.map(|id| id.to_string().into()));
     optional("error.type", (event.status >= 500).then(|| error_type(event)));
+    optional("synthetic", event.synthetic.known().map(Value::from));
     attributes
 }
 
@@ -157,6 +171,36 @@ impl DatabaseSpan {
             })
         });
         Self(span.flatten().unwrap_or_else(Span::none))
+    }
+
+    /// Records one that got no connection, and so is over: it waited for as long as it lived.
+    pub fn never_began(
+        context: &RequestContext,
+        operation: &'static str,
+        system: &'static str,
+        wait: Duration,
+        error_type: &'static str,
+    ) {
+        let Some(live) = context.span.0.get() else { return };
+        let end = clock::now();
+        let attributes = [
+            KeyValue::new("db.system.name", system),
+            KeyValue::new("db.operation.name", operation),
+            KeyValue::new("db.client.connection.wait_time", wait.as_secs_f64()),
+            KeyValue::new("error.type", error_type),
+        ];
+        let builder = live.tracer.span_builder(operation).with_kind(SpanKind::Client).with_attributes(attributes);
+        let builder = builder.with_start_time(end.checked_sub(wait).unwrap_or(end));
+        let mut span = builder.start_with_context(&live.tracer, &live.span.context());
+        span.set_status(Status::error(""));
+        span.end_with_timestamp(end);
+    }
+
+    /// Says that nobody waits for the operation any more, which is no failure. It ends when this is dropped.
+    pub fn cancelled(&self, error_type: &'static str) {
+        if !self.0.is_disabled() {
+            self.0.set_attribute("error.type", error_type);
+        }
     }
 
     /// Says why the operation failed. It ends when this is dropped.

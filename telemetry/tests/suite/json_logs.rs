@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use telemetry::{
-    catalogue::{HTTP_REQUEST, TOP_LEVEL_FIELDS},
+    catalogue::{HTTP_REQUEST, Synthetic, TOP_LEVEL_FIELDS},
     context::RequestContext,
     logs::{HttpRequestEvent, Outcome as RequestOutcome},
     trace_context::TraceContext,
@@ -17,7 +17,7 @@ fn request(status: u16) -> HttpRequestEvent<'static> {
     HttpRequestEvent {
         method: "GET",
         route: "/api/v1/tasks/{id}",
-        path: "/api/v1/tasks/1",
+        path: "/api/v1/tasks/0197c3a5-6f2e-7cc0-9b1e-2f6d3c1a5b77",
         status,
         duration: Duration::from_nanos(1_234_567),
         db_time: Duration::from_micros(500),
@@ -26,6 +26,8 @@ fn request(status: u16) -> HttpRequestEvent<'static> {
         client_address: Some([127, 0, 0, 1].into()),
         bytes: 99,
         outcome: RequestOutcome::Answered,
+        synthetic: Synthetic::Canary,
+        cause: None,
     }
 }
 
@@ -137,12 +139,16 @@ fn an_overlong_value_is_cut_and_says_so() -> Outcome {
 fn the_canonical_line_has_exactly_the_fields_of_the_catalogue() -> Outcome {
     let lines = lines_of(|| {
         request(200).emit();
+        HttpRequestEvent { cause: Some("no such table"), ..request(500) }.emit();
+        HttpRequestEvent { user_id: None, client_address: None, synthetic: Synthetic::None, ..request(404) }.emit();
         request(503).emit();
-        HttpRequestEvent { user_id: None, client_address: None, ..request(404) }.emit();
+        HttpRequestEvent { cause: Some("panicked at x.rs:1:2: what"), ..request(499) }.emit();
     })?;
-    let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str()).collect();
-    assert_eq!(levels, [Some("INFO"), Some("ERROR"), Some("INFO")]);
-    for (line, optional) in lines.iter().zip([HTTP_REQUEST.optional, HTTP_REQUEST.optional, &[]]) {
+    let levels: Vec<_> = lines.iter().filter_map(|line| line["level"].as_str()).collect();
+    assert_eq!(levels, ["INFO", "ERROR", "INFO", "ERROR", "ERROR"]);
+    let known: &[&str] = &["user_id", "client_address", "synthetic"];
+    assert_eq!(HTTP_REQUEST.optional, [known, &["cause"]].concat());
+    for (line, optional) in lines.iter().zip([known, HTTP_REQUEST.optional, &[], known, HTTP_REQUEST.optional]) {
         let mut own: Vec<_> = line.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         own.retain(|name| !TOP_LEVEL_FIELDS.contains(name) && !["message", "event"].contains(name));
         let mut expected = [HTTP_REQUEST.fields, optional].concat();
@@ -158,6 +164,7 @@ fn the_canonical_line_has_exactly_the_fields_of_the_catalogue() -> Outcome {
     assert_eq!(line["db_time_ms"], 0.5);
     assert_eq!(line["user_id"], "00000000-0000-0000-0000-000000000000");
     assert_eq!(line["client_address"], "127.0.0.1");
+    assert_eq!(line["synthetic"], "canary");
     assert_eq!(line["outcome"], "answered");
     Ok(())
 }

@@ -4,6 +4,7 @@ mod json_logs;
 mod log_writer;
 mod metrics;
 mod panics;
+mod reference;
 mod support;
 mod trace_context;
 mod traces;

@@ -4,18 +4,23 @@ use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::Method;
 use proptest::prelude::*;
 use telemetry::{
     catalogue::{self, METHODS, METRICS, STATUSES, Values},
-    metrics::{AuthResult, BuildInfo, DbErrorType, MethodLabel, Metrics, PoolState, Rejection, RouteIndex, RouteLabel},
+    context::RequestContext,
+    metrics::{
+        AuthResult, BuildInfo, DbErrorType, Exposition, MethodLabel, Metrics, PoolState, Rejection, RouteIndex,
+        RouteLabel, Synthetic,
+    },
+    trace_context::TraceContext,
 };
 use tracing::dispatcher::with_default;
 
-use crate::support::{DEADLINE, Outcome, Output, now_seconds, start};
+use crate::support::{DEADLINE, Outcome, Output, now_seconds, pause, start};
 
 const ROUTES: &[RouteLabel] = &[
     RouteLabel { method: "GET", route: "/api/v1/tasks", success: 200 },
@@ -96,7 +101,7 @@ fn what_is_exposed_is_what_the_catalogue_says_with_type_help_and_labels() {
         ("db_client_operation_duration_seconds", catalogue::DB_BUCKETS),
     ] {
         for bucket in buckets {
-            let edge = format!("le=\"{bucket}\"");
+            let edge = format!("le=\"{bucket:?}\"");
             assert!(text.lines().any(|line| line.starts_with(name) && line.contains(&edge)), "{name} {edge}");
         }
     }
@@ -195,6 +200,67 @@ fn requests_counted_by_many_threads_during_scrapes_are_all_there() {
     assert_eq!(samples(&metrics)[&request_count("GET", "/api/v1/tasks", 431)], 40_000.0);
 }
 
+#[test]
+fn synthetic_requests_are_counted_apart_and_are_in_no_figure_of_users() {
+    let metrics = metrics();
+    let (get, tasks) = (MethodLabel::from(&Method::GET), metrics.route_index("/api/v1/tasks"));
+    let before = samples(&metrics).len();
+    for synthetic in Synthetic::ALL {
+        metrics.http_request_of(*synthetic, get, tasks, 500, Duration::from_secs(1), None);
+        let context = RequestContext::of("id".into(), TraceContext::new_root(), *synthetic);
+        context.sync_scope(|| {
+            metrics.task_created(2);
+            metrics.task_completed(1);
+            metrics.auth_attempt(AuthResult::Success);
+            metrics.auth_attempt(AuthResult::InvalidCredentials);
+        });
+    }
+    let samples = samples(&metrics);
+    for synthetic in ["none", "canary", "load"] {
+        let series = request_count("GET", "/api/v1/tasks", 500).replace("none", synthetic);
+        assert_eq!(samples.get(&series), Some(&1.0), "{series}");
+    }
+    let lines = catalogue::HTTP_REQUEST_DURATION.lines_per_series();
+    assert_eq!(samples.len(), before + 2 * lines, "only what happened has synthetic series");
+    assert_eq!((samples["tasks_created_total"], samples["tasks_completed_total"]), (2.0, 1.0));
+    assert_eq!(samples["auth_attempts_total{result=\"success\"}"], 1.0);
+    assert_eq!(samples["auth_attempts_total{result=\"invalid_credentials\"}"], 3.0, "refused: nobody's but a user's");
+    let totals = metrics.route_totals();
+    let tasks = totals.iter().find(|total| total.route == "/api/v1/tasks");
+    assert_eq!(tasks.map(|total| (total.requests(), total.faults)), Some((1, 1)), "the figures for CloudWatch");
+}
+
+#[test]
+fn openmetrics_says_what_text_says_and_leads_to_recorded_traces() {
+    let metrics = metrics();
+    let tasks = metrics.route_index("/api/v1/tasks");
+    let trace = TraceContext::new_root();
+    let (get, took) = (MethodLabel::from(&Method::GET), Duration::from_millis(30));
+    metrics.http_request_of(Synthetic::None, get, tasks, 200, took, Some(&trace));
+    metrics.http_request(get, tasks, 404, took);
+    metrics.task_created(3);
+    let (text, openmetrics) = (metrics.render(), metrics.render_as(Exposition::OpenMetrics));
+    assert!(!text.contains(" # ") && !text.contains("EOF"), "an exemplar is no part of 0.0.4");
+    assert!(openmetrics.ends_with("\n# EOF\n") && !openmetrics.contains("\n\n"));
+    let exemplars: Vec<&str> = openmetrics.lines().filter(|line| line.contains(" # {")).collect();
+    let [line] = exemplars.as_slice() else { panic!("one recorded request, got {exemplars:?}") };
+    assert!(line.contains("http_response_status_code=\"200\",synthetic=\"none\",le=\"0.05\"} 1 # {"), "{line}");
+    let ids = format!("{{trace_id=\"{}\",span_id=\"{}\"}} 0.03 ", trace.trace_id_hex(), trace.span_id_hex());
+    assert!(line.contains(&ids), "{line}");
+    for metric in METRICS {
+        let family = metric.name.trim_end_matches("_total");
+        assert!(openmetrics.contains(&format!("# TYPE {family} {}\n", metric.kind.as_str())), "{family}");
+        assert!(openmetrics.contains(&format!("# HELP {family} ")), "{family}");
+    }
+    // The samples are the same but for exemplars and what moves by itself.
+    let fixed = |line: &&str| !line.starts_with('#') && !line.starts_with("process_") && !line.is_empty();
+    let plain: HashSet<_> = text.lines().filter(fixed).map(str::to_owned).collect();
+    let same = |line: &str| line.split(" # ").next().unwrap_or_default().to_owned();
+    let translated: HashSet<_> = openmetrics.lines().filter(fixed).map(same).collect();
+    let differing: Vec<_> = plain.symmetric_difference(&translated).collect();
+    assert!(differing.is_empty() && plain.len() > 400, "{differing:?}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_process_reports_plausible_figures() {
@@ -206,6 +272,51 @@ fn the_process_reports_plausible_figures() {
     assert!((3.0..samples["process_max_fds"]).contains(&samples["process_open_fds"]));
     let age = now_seconds() as f64 - samples["process_start_time_seconds"];
     assert!((-2.0..3600.0).contains(&age), "started {age} s ago");
+}
+
+#[test]
+fn the_runtime_shows_what_holds_its_workers() -> Outcome {
+    let metrics = metrics();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
+    metrics.attach_runtime(runtime.handle().clone());
+    let of_ticker = Arc::clone(&metrics);
+    runtime.spawn(async move { of_ticker.watch_scheduling_delay().await });
+    let count = |samples: &BTreeMap<String, f64>| samples["tokio_scheduling_delay_seconds_count"];
+    let late =
+        |samples: &BTreeMap<String, f64>| count(samples) - samples["tokio_scheduling_delay_seconds_bucket{le=\"0.5\"}"];
+    let at_rest = wait_for(&metrics, |samples| count(samples) >= 2.0);
+    assert_eq!(at_rest["tokio_workers"], 1.0);
+    assert_eq!(at_rest["tokio_alive_tasks"], 1.0);
+    assert!(at_rest["tokio_worker_parks_total"] >= 2.0);
+    // The one worker is held for so long that the ticker's next wake-up comes late, and tasks queue up before it.
+    let held = Duration::from_millis(1000);
+    runtime.spawn(async move { pause(held) });
+    wait_for(&metrics, |samples| samples["tokio_alive_tasks"] == 2.0);
+    (0..7).for_each(|_| drop(runtime.spawn(async {})));
+    // One more where the ticker's own wake-up waits with them.
+    let depth = samples(&metrics)["tokio_global_queue_depth"];
+    assert!((7.0..=8.0).contains(&depth), "{depth}");
+    // Of the four moments within that second, the first one or two were due more than half a second before its end.
+    let after = wait_for(&metrics, |samples| late(samples) >= late(&at_rest) + 1.0);
+    assert!(count(&after) >= count(&at_rest) + 3.0, "moments that passed while it was held count too");
+    // A worker adds up its time when it next has nothing to do.
+    let busy = |samples: &BTreeMap<String, f64>| samples["tokio_worker_busy_seconds_total"];
+    let after = wait_for(&metrics, |samples| busy(samples) - busy(&at_rest) >= 0.9);
+    assert_eq!((after["tokio_global_queue_depth"], after["tokio_alive_tasks"]), (0.0, 1.0));
+    Ok(())
+}
+
+/// The first scrape that fits.
+fn wait_for(metrics: &Metrics, fits: impl Fn(&BTreeMap<String, f64>) -> bool) -> BTreeMap<String, f64> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let samples = samples(metrics);
+        if fits(&samples) {
+            return samples;
+        }
+        assert!(Instant::now() < deadline, "never seen: {}", metrics.render());
+        pause(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -250,8 +361,9 @@ fn the_bound_is_reached_exactly_when_every_combination_has_happened() {
     let routes = ["/api/v1/tasks", "/api/v1/tasks/{id}", "elsewhere"].map(|route| metrics.route_index(route));
     for (method, status) in METHODS.iter().flat_map(|method| STATUSES.map(|status| (method, status))) {
         let Ok(method) = Method::from_bytes(method.as_bytes()) else { panic!("not a method: {method}") };
-        for route in routes {
-            metrics.http_request(MethodLabel::from(&method), route, status, Duration::ZERO);
+        for (route, synthetic) in routes.iter().flat_map(|route| Synthetic::ALL.iter().map(move |kind| (*route, *kind)))
+        {
+            metrics.http_request_of(synthetic, MethodLabel::from(&method), route, status, Duration::ZERO, None);
         }
     }
     assert_eq!(samples(&metrics).len(), metrics.series_max());

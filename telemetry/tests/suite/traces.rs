@@ -7,7 +7,7 @@ use std::{
 
 use http::HeaderMap;
 use telemetry::{
-    catalogue::DropReason,
+    catalogue::{DropReason, Synthetic},
     context::RequestContext,
     errors::{SENTRY_QUEUE_MAX, SafeHeaders, SentrySettings},
     logs::{HttpRequestEvent, Outcome},
@@ -33,6 +33,8 @@ fn event(status: u16) -> HttpRequestEvent<'static> {
         client_address: None,
         bytes: 0,
         outcome: Outcome::Answered,
+        synthetic: Synthetic::None,
+        cause: None,
     }
 }
 
@@ -101,7 +103,8 @@ fn what_is_not_sampled_makes_no_span_unless_it_fails_or_is_slow() -> support::Ou
             let context = context(traces.decide(TraceContext::new_root()));
             traces.begin(&context);
             context.clone().sync_scope(|| drop(DatabaseSpan::begin("task.list", "sqlite", Duration::ZERO)));
-            traces.end(&context, &event);
+            let recorded = traces.end(&context, &event);
+            assert_eq!(u64::from(recorded), traces.stats().produced() - before, "what it says of itself");
         });
         traces.stats().produced() - before
     };

@@ -1,5 +1,7 @@
 //! Many writes in one transaction: all of them or none, or each with a result of its own.
 
+use std::collections::{HashMap, HashSet};
+
 use diesel::{QueryResult, SqliteConnection};
 use diesel_async::AsyncPgConnection;
 use futures_util::FutureExt;
@@ -9,6 +11,7 @@ use uuid::Uuid;
 
 use super::create::CreateTask;
 use super::delete::DeleteTask;
+use super::import::Import;
 use super::patch::PatchTask;
 use super::{load_visible, tree, visible};
 use crate::projects::model::Role;
@@ -104,6 +107,22 @@ impl Batch {
         Ok(())
     }
 
+    /// The items as one statement, when it can do them: all of them create a task that has no parent, each with an id of its
+    /// own. No effect of an item can then change what becomes of another.
+    fn import(&self) -> Option<Import> {
+        let plain: Option<Vec<&NewTask>> = self
+            .items
+            .iter()
+            .map(|item| match item {
+                BatchItem::Create(new) if new.parent_id.is_none() => Some(new),
+                _ => None,
+            })
+            .collect();
+        let plain = plain.filter(|plain| plain.len() > 1)?;
+        let ids: HashSet<Uuid> = plain.iter().map(|new| new.id).collect();
+        (ids.len() == plain.len()).then(|| Import::of(self.user_id, &plain, self.now))
+    }
+
     /// A create whose id is taken: no conflict when `task`, which has the id, is what it would make.
     fn made_before(new: &NewTask, task: Option<(Task, Role)>) -> BatchResult {
         let task = task.map(|(task, _)| task).filter(|task| new.made(task));
@@ -139,10 +158,19 @@ impl Effect for Batch {
 
     fn postgres<'c>(&'c self, connection: &'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<End<Self::Output>>> {
         async move {
-            self.lock(connection).await?;
+            let imported = match self.import() {
+                Some(import) => import.run(connection).await?,
+                None => {
+                    self.lock(connection).await?;
+                    HashMap::new()
+                }
+            };
             let mut results = Vec::with_capacity(self.items.len());
             for step in self.steps() {
                 results.push(match step {
+                    Step::Create(create) if let Some(&project_id) = imported.get(&create.new.id) => {
+                        Ok(BatchDone::Created(create.made_in(project_id)))
+                    }
                     Step::Create(create) => match create.run_postgres(connection).await? {
                         Err(Refusal::IdTaken) => {
                             let found = visible(self.user_id, create.new.id);

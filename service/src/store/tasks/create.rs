@@ -175,7 +175,13 @@ impl CreateTask {
             return Ok(Err(Refusal::IdTaken));
         }
         super::activity::log_sqlite(connection, new.id, user_id, "created", JsonText("{}".into()), self.now)?;
-        Ok(Ok(written(Task {
+        Ok(Ok(self.made_in(project_id)))
+    }
+
+    /// The task as it stands in the database once it has been created in a project.
+    pub(super) fn made_in(&self, project_id: Uuid) -> Written {
+        let new = &self.new;
+        written(Task {
             id: new.id,
             project_id,
             parent_id: new.parent_id,
@@ -187,11 +193,11 @@ impl CreateTask {
             assignee_id: new.assignee_id,
             due_at: new.due_at,
             completed_at: self.completed_at(),
-            created_by: user_id,
+            created_by: self.user_id,
             created_at: self.now,
             updated_at: self.now,
             version: 1,
-        })))
+        })
     }
 
     /// The statements on PostgreSQL, inside the caller's transaction.

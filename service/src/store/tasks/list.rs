@@ -135,10 +135,16 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether one plan is the best for all values: at most one filter beside the project, and one that an index delivers in
-    /// order. For a label, a word or two filters together, the best plan for a frequent value reads the whole project for a rare
-    /// one and the other way round.
-    fn has_one_plan(&self) -> bool {
+    /// The statement's text for a page behind `after`, for whoever wants to explain or to measure it; `None` for a key that no
+    /// row can have.
+    pub fn sql(&self, sqlite: bool, user_id: Uuid, order: Order, after: Option<Key>, limit: usize) -> Option<String> {
+        statement(sqlite, user_id, self, order, after, limit).map(Statement::into_text)
+    }
+
+    /// Whether one plan is the best for all values, so that the statement is kept prepared: at most one filter beside the
+    /// project. On PostgreSQL one that an index delivers in order, too. For a label, a word or two filters together, the best plan
+    /// for a frequent value reads the whole project for a rare one and the other way round; SQLite plans without the values.
+    fn has_one_plan(&self, sqlite: bool) -> bool {
         let ordered = [
             self.status.is_some(),
             self.priority.is_some(),
@@ -146,7 +152,9 @@ impl Filter {
             self.parent_id.is_some(),
             self.due_before.is_some() || self.due_after.is_some(),
         ];
-        self.label.is_none() && self.words.is_none() && ordered.into_iter().filter(|given| *given).count() <= 1
+        let unordered = [self.label.is_some(), self.words.is_some()];
+        let count = |filters: &[bool]| filters.iter().filter(|given| **given).count();
+        count(&ordered) + count(&unordered) <= 1 && (sqlite || count(&unordered) == 0)
     }
 }
 
@@ -185,45 +193,65 @@ fn statement(
 ) -> Option<Statement<TaskRow>> {
     let rows = fetch(limit);
     let mut sql = Builder::default();
-    sql.push(concat!("SELECT ", columns!("t."), " FROM project_members m "));
-    sql.push(if sqlite {
-        "JOIN tasks t ON t.number IN (SELECT x.number FROM tasks x WHERE "
-    } else {
-        concat!("CROSS JOIN LATERAL (SELECT ", columns!("x."), ", x.due_key FROM tasks x WHERE ")
-    });
-    // The column makes the membership come first: who has none reads nothing. The value tells the planner how large this
-    // project is.
-    sql.push("x.project_id = m.project_id AND x.deleted_at IS NULL");
-    if let Some(project_id) = filter.project_id {
+    // The rows of one project in the order of an index. `None` for a key that no row can have.
+    let page = |sql: &mut Builder| {
+        // Behind a cursor the page begins at its key. A bound of the filter on the same side says less, and SQLite would begin
+        // there.
+        let begun = after.filter(|_| order.sort == Sort::DueAt).map(|_| order.direction);
+        conditions(sql, sqlite, user_id, filter, begun);
+        if let Some(key) = after {
+            let comparison = match order.direction {
+                Direction::Ascending => ">",
+                Direction::Descending => "<",
+            };
+            let columns: Vec<String> = order.sort.columns(filter).iter().map(|column| format!("x.{column}")).collect();
+            let marks = vec!["?"; columns.len()].join(", ");
+            sql.push(&format!(" AND ({}) {comparison} ({marks})", columns.join(", ")));
+            sql.binds.extend(key.binds(order.sort, filter)?);
+        }
+        sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, filter, "x")));
+        Some(())
+    };
+    if sqlite && let Some(project_id) = filter.project_id {
+        // Nothing to merge: half the cost, since SQLite would sort whole rows.
+        sql.push(concat!("SELECT ", columns!("x."), " FROM tasks x WHERE x.deleted_at IS NULL"));
         sql.bind(" AND x.project_id = ?", project_id);
+        sql.bind(" AND EXISTS (SELECT 1 FROM project_members m WHERE m.user_id = ?", user_id);
+        sql.bind(" AND m.project_id = ?)", project_id);
+        page(&mut sql)?;
+    } else {
+        sql.push(concat!("SELECT ", columns!("t."), " FROM project_members m "));
+        sql.push(if sqlite {
+            "JOIN tasks t ON t.number IN (SELECT x.number FROM tasks x WHERE "
+        } else {
+            concat!("CROSS JOIN LATERAL (SELECT ", columns!("x."), ", x.due_key FROM tasks x WHERE ")
+        });
+        // The column makes the membership come first: who has none reads nothing. The value tells the planner how large this
+        // project is.
+        sql.push("x.project_id = m.project_id AND x.deleted_at IS NULL");
+        if let Some(project_id) = filter.project_id {
+            sql.bind(" AND x.project_id = ?", project_id);
+        }
+        page(&mut sql)?;
+        sql.push(if sqlite { ") " } else { ") t " });
+        sql.bind("WHERE m.user_id = ?", user_id);
+        if let Some(project_id) = filter.project_id {
+            sql.bind(" AND m.project_id = ?", project_id);
+        }
+        sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, filter, "t")));
     }
-    // Behind a cursor the page begins at its key. A bound of the filter on the same side says less, and SQLite would begin there.
-    let begun = after.filter(|_| order.sort == Sort::DueAt).map(|_| order.direction);
-    conditions(&mut sql, sqlite, filter, begun);
-    if let Some(key) = after {
-        let comparison = match order.direction {
-            Direction::Ascending => ">",
-            Direction::Descending => "<",
-        };
-        let columns: Vec<String> = order.sort.columns(filter).iter().map(|column| format!("x.{column}")).collect();
-        let marks = vec!["?"; columns.len()].join(", ");
-        sql.push(&format!(" AND ({}) {comparison} ({marks})", columns.join(", ")));
-        sql.binds.extend(key.binds(order.sort, filter)?);
-    }
-    sql.push(&format!(" ORDER BY {} LIMIT {rows}) ", ordering(order, filter, "x")));
-    sql.push(if sqlite { "" } else { "t " });
-    sql.bind("WHERE m.user_id = ?", user_id);
-    if let Some(project_id) = filter.project_id {
-        sql.bind(" AND m.project_id = ?", project_id);
-    }
-    sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, filter, "t")));
     let statement = Statement::new(sql.text, sql.binds);
     // A text that is kept prepared on each connection gets one plan for all values after a few calls. The rest are prepared for
     // one use and planned for their values; nor can anybody fill the database's memory by combining filters.
-    Some(if filter.has_one_plan() { statement } else { statement.uncached() })
+    Some(if filter.has_one_plan(sqlite) { statement } else { statement.uncached() })
 }
 
-fn conditions(sql: &mut Builder, sqlite: bool, filter: &Filter, begun: Option<Direction>) {
+/// What the full-text index of SQLite has to match: words, within the projects of a user. `0` is no project's key: without any,
+/// nothing to match would be a mistake of syntax.
+const MATCHING: &str = "SELECT 'project_key:(' || coalesce(group_concat(lower(hex(project_id)), ' OR '), '0') \
+    || ') AND {title description}:(' || ? || ')' FROM project_members WHERE user_id = ?";
+
+fn conditions(sql: &mut Builder, sqlite: bool, user_id: Uuid, filter: &Filter, begun: Option<Direction>) {
     if let Some(status) = filter.status {
         sql.bind(" AND x.status = ?", status.as_str());
     }
@@ -258,8 +286,15 @@ fn conditions(sql: &mut Builder, sqlite: bool, filter: &Filter, begun: Option<Di
     }
     if let Some(words) = &filter.words {
         if sqlite {
+            // Within the caller's projects, all at once: a subquery of its own for each would be run for each row.
             let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-            sql.bind(" AND x.number IN (SELECT rowid FROM tasks_text WHERE tasks_text MATCH ?)", quoted.join(" "));
+            sql.push(" AND x.number IN (SELECT rowid FROM tasks_text WHERE tasks_text MATCH (");
+            sql.bind(MATCHING, quoted.join(" "));
+            sql.binds.push(user_id.into());
+            if let Some(project_id) = filter.project_id {
+                sql.bind(" AND project_id = ?", project_id);
+            }
+            sql.push("))");
         } else {
             sql.bind(" AND x.search @@ plainto_tsquery('simple', ?)", words.join(" "));
         }

@@ -5,6 +5,8 @@ mod activity;
 mod batch;
 mod create;
 mod delete;
+mod erase;
+mod import;
 mod list;
 mod patch;
 mod restore;

@@ -9,10 +9,18 @@ use serde_json::Value;
 use super::rig::DEADLINE;
 use crate::harness::aws_faults::{AwsFaults, Fault};
 use crate::harness::moto::Moto;
-use crate::harness::process::{Builder, Process, Signal};
+use crate::harness::process::{Builder, Process, Serving, Signal, task_api};
+use crate::harness::scrape::Scrape;
+use crate::harness::skip;
 
 /// Lines that the shipper writes to standard output alone.
-const OWN: &[&str] = &["log_shipper_failing", "log_shipper_recovered", "log_shipper_rejected", "log_shipper_stopped"];
+const OWN: &[&str] = &[
+    "log_shipper_failing",
+    "log_shipper_recovered",
+    "log_shipper_rejected",
+    "log_shipper_retention_failed",
+    "log_shipper_stopped",
+];
 
 struct Cloud {
     moto: &'static Moto,
@@ -28,7 +36,7 @@ impl Cloud {
     }
 
     fn builder(&self) -> Builder {
-        Process::builder()
+        task_api()
             .env("CLOUDWATCH_LOG_GROUP", &self.group)
             .env("AWS_ENDPOINT_URL", self.faults.url())
             .env("AWS_REGION", "us-east-1")
@@ -59,6 +67,12 @@ fn assert_all_arrived(produced: &[String], arrived: &[String]) {
         missing.len(),
         produced.len()
     );
+}
+
+/// The lines of all places, each of which is in one.
+fn accounted(scrape: &Scrape) -> f64 {
+    let places = ["delivered_total", "rejected_total", "dropped_total", "spooled_lines", "queued_lines"];
+    places.iter().map(|name| scrape.sum(&format!("log_shipper_{name}"), &[])).sum()
 }
 
 async fn drive(process: &Process, requests: usize) {
@@ -100,6 +114,27 @@ async fn drive_until_gone(process: &Process) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retention_that_cannot_be_set_is_said_once_and_counted() {
+    let Some(cloud) = Cloud::start("retention") else { return };
+    cloud.faults.rule(|request| match request.operation.as_str() {
+        "PutRetentionPolicy" => Fault::error(403, "AccessDeniedException"),
+        _ => Fault::None,
+    });
+    let mut process = cloud.builder().serve().await;
+    drive(&process, 5).await;
+    let line = process.log("log_shipper_retention_failed").await;
+    assert_eq!((line["level"].as_str(), line["retention_days"].as_u64()), (Some("WARN"), Some(30)), "{line}");
+    assert!(line["error"].as_str().is_some_and(|error| error.starts_with("AccessDeniedException")), "{line}");
+    let metrics = wait_for_delivery(&process).await;
+    assert_eq!(metrics.value("log_shipper_retention_errors_total"), 1.0);
+    process.signal(Signal::TERM);
+    assert!(process.wait(Duration::from_secs(20)).await.success(), "{}", process.output());
+    let told = process.logs().iter().filter(|line| line["event"] == "log_shipper_retention_failed").count();
+    assert_eq!((told, cloud.faults.seen("PutRetentionPolicy")), (1, 1));
+    assert_all_arrived(&shipped_lines(&process), &cloud.messages());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_in_an_outage_loses_no_line_that_the_spool_has() {
     let Some(cloud) = Cloud::start("kill") else { return };
     let spool = tempfile::tempdir().expect("a directory");
@@ -119,8 +154,10 @@ async fn kill_9_in_an_outage_loses_no_line_that_the_spool_has() {
     let mut next = cloud.builder().env("CLOUDWATCH_SPOOL_DIR", &directory).serve().await;
     let metrics = wait_for_delivery(&next).await;
     for name in ["log_shipper_recovered_total", "log_shipper_delivered_total"] {
-        assert!(value(&metrics, name) >= 200.0, "{name} {}", value(&metrics, name));
+        assert!(metrics.value(name) >= 200.0, "{name} {}", metrics.value(name));
     }
+    assert_eq!(metrics.value("log_shipper_produced_total"), accounted(&metrics));
+    assert_eq!(metrics.sum("log_shipper_dropped_total", &[]), 0.0, "what was found is whole");
     next.signal(Signal::TERM);
     assert!(next.wait(Duration::from_secs(20)).await.success());
     let arrived = cloud.messages();
@@ -130,6 +167,50 @@ async fn kill_9_in_an_outage_loses_no_line_that_the_spool_has() {
     let distinct: BTreeSet<&String> = arrived.iter().collect();
     // At least once: what was in flight at the kill may have been accepted.
     assert!(arrived.len() - distinct.len() <= 250, "{} of {} twice", arrived.len() - distinct.len(), arrived.len());
+}
+
+/// The library of `faketime`, which tells a process another time than the machine's.
+fn faketime() -> Option<String> {
+    let libraries = std::fs::read_dir("/usr/lib").expect("libraries").flatten();
+    let mut found =
+        libraries.map(|folder| folder.path().join("faketime/libfaketime.so.1")).filter(|path| path.is_file());
+    let found = found.next().map(|path| path.to_string_lossy().into_owned());
+    if found.is_none() {
+        skip("faketime");
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_under_the_running_binary_costs_no_line() {
+    let (Some(cloud), Some(library)) = (Cloud::start("jump"), faketime()) else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let clock = directory.path().join("clock");
+    let set = |time: &str| std::fs::write(&clock, time).expect("a file");
+    set("+0");
+    let builder = cloud.builder().env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", clock.to_string_lossy());
+    // The clock of a machine jumps; what durations are measured with does not.
+    let mut process = builder.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").serve().await;
+    // Forward within the two hours that are taken, back by days within the fourteen, and home again.
+    for time in ["+0", "+1h", "-26h", "-100h", "+0"] {
+        set(time);
+        drive(&process, 20).await;
+    }
+    let metrics = wait_for_delivery(&process).await;
+    assert_eq!(metrics.value("log_shipper_produced_total"), accounted(&metrics));
+    let lost = metrics.sum("log_shipper_dropped_total", &[]) + metrics.sum("log_shipper_rejected_total", &[]);
+    assert_eq!(lost, 0.0, "{}", metrics.text);
+    process.signal(Signal::TERM);
+    assert!(process.wait(Duration::from_secs(20)).await.success(), "{}", process.output());
+    let produced = shipped_lines(&process);
+    let days: BTreeSet<String> =
+        process.logs().iter().map(|line| line["timestamp"].to_string()[1..11].into()).collect();
+    assert!(days.len() >= 3, "the clock did not jump: {days:?}");
+    assert_all_arrived(&produced, &cloud.messages());
+    assert!(
+        process.logs().iter().all(|line| line["duration_ms"].as_f64().unwrap_or(0.0) < 60_000.0),
+        "no duration jumps"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,15 +245,16 @@ async fn the_accounts_are_exported_and_add_up_in_every_scrape() {
     let admin = process.admin().await;
     for _ in 0..10 {
         drive(&process, 20).await;
-        let text = admin.get("/metrics").await.expect(200).text;
-        let sum = ["delivered_total", "rejected_total", "dropped_total", "spooled_lines", "queued_lines"];
-        let sum: f64 = sum.iter().map(|name| value(&text, &format!("log_shipper_{name}"))).sum();
-        assert_eq!(value(&text, "log_shipper_produced_total"), sum);
+        let scrape = Scrape::of(&admin).await;
+        assert_eq!(scrape.value("log_shipper_produced_total"), accounted(&scrape));
     }
-    let text = wait_for_delivery(&process).await;
-    assert!(value(&text, "log_shipper_requests_total{outcome=\"server_error\"}") >= 1.0);
-    assert!(value(&text, "log_shipper_last_success_time_seconds") > 1.7e9);
-    assert_eq!(value(&text, "telemetry_dropped_total{signal=\"cloudwatch\""), 0.0);
+    let scrape = wait_for_delivery(&process).await;
+    assert!(scrape.sum("log_shipper_requests_total", &[("outcome", "server_error")]) >= 1.0);
+    assert!(scrape.value("log_shipper_last_success_time_seconds") > 1.7e9);
+    let dropped = scrape.samples.iter().filter(|sample| sample.name == "telemetry_dropped_total");
+    let dropped: Vec<f64> =
+        dropped.filter(|sample| sample.labels["signal"] == "cloudwatch").map(|sample| sample.value).collect();
+    assert!(!dropped.is_empty() && dropped.iter().all(|value| *value == 0.0), "{dropped:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,7 +287,7 @@ async fn bad_configuration_ends_the_start_with_64_and_names_its_variable() {
         ("CLOUDWATCH_LOG_RETENTION_DAYS", &[("CLOUDWATCH_LOG_GROUP", "g"), ("CLOUDWATCH_LOG_RETENTION_DAYS", "31")]),
     ];
     for (variable, environment) in cases {
-        let mut builder = Process::builder();
+        let mut builder = task_api();
         for (name, value) in *environment {
             builder = builder.env(name, value);
         }
@@ -218,25 +300,19 @@ async fn bad_configuration_ends_the_start_with_64_and_names_its_variable() {
 }
 
 /// Waits until the admin listener says that nothing is on its way; returns that scrape.
-async fn wait_for_delivery(process: &Process) -> String {
+async fn wait_for_delivery(process: &Process) -> Scrape {
     let admin = process.admin().await;
     let end = tokio::time::Instant::now() + DEADLINE;
     loop {
-        let text = admin.get("/metrics").await.expect(200).text;
-        if value(&text, "log_shipper_spooled_lines") + value(&text, "log_shipper_queued_lines") == 0.0
-            && value(&text, "log_shipper_delivered_total") > 0.0
+        let scrape = Scrape::of(&admin).await;
+        if scrape.value("log_shipper_spooled_lines") + scrape.value("log_shipper_queued_lines") == 0.0
+            && scrape.value("log_shipper_delivered_total") > 0.0
         {
-            return text;
+            return scrape;
         }
         assert!(tokio::time::Instant::now() < end, "not delivered in time");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// The sum of the samples whose line begins so.
-fn value(exposition: &str, start: &str) -> f64 {
-    let lines = exposition.lines().filter(|line| line.starts_with(start));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 fn files(directory: &Path) -> usize {

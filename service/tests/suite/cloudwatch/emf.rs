@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use telemetry::catalogue::HTTP_BUCKETS;
-use telemetry::metrics::{BuildInfo, MethodLabel, Metrics, RouteLabel};
+use telemetry::metrics::{BuildInfo, MethodLabel, Metrics, RouteLabel, Synthetic};
 
 use super::rig::{Rig, build, scaled, settings};
 use crate::harness::aws_faults::AwsFaults;
@@ -48,6 +48,10 @@ fn each_minute_each_route_that_had_requests_is_one_valid_line() {
             metrics.http_request(get, tasks, 200, Duration::from_millis(millisecond));
         }
         metrics.http_request(MethodLabel::from(&Method::POST), tasks, 503, Duration::from_millis(7));
+        // Whoever is woken by these figures is woken for users.
+        for synthetic in [Synthetic::Canary, Synthetic::Load] {
+            metrics.http_request_of(synthetic, get, tasks, 503, Duration::from_secs(1), None);
+        }
         if round == 0 {
             metrics.http_request(get, metrics.route_index("nowhere"), 404, Duration::from_millis(1));
         }

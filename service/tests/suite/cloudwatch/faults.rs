@@ -50,19 +50,24 @@ fn a_storm_of_throttling_delays_and_loses_nothing() {
 
 #[test]
 fn an_outage_of_a_minute_loses_nothing_with_the_spool() {
-    // Scaled by ten: 6 s for 60 s, at five times the rate, with memory for two of them.
+    // Scaled by ten unless `OUTAGE_SECONDS=60`: 6 s for 60 s, at five times the rate, with memory for two of them.
+    let seconds = std::env::var("OUTAGE_SECONDS").map_or(6, |text| text.parse().expect("OUTAGE_SECONDS is a number"));
+    let full = seconds >= 60;
+    let (outage, lines) = (Duration::from_secs(seconds), if full { 100 } else { 500 });
+    let pace = if full { Pace::default() } else { scaled() };
     let directory = tempfile::tempdir().expect("a directory");
-    let pace = Pace { queue_bytes_max: QUEUE_BYTES_MAX / 2, queue_events_max: 10_000, ..scaled() };
+    let pace = Pace { queue_bytes_max: QUEUE_BYTES_MAX / 2, queue_events_max: 10_000, ..pace };
     let Some(mut rig) = Rig::start("outage-spool", pace, Some(directory.path())) else { return };
     rig.push(100);
     rig.settle_complete();
-    let end = Instant::now() + Duration::from_secs(6);
+    let end = Instant::now() + outage;
     rig.faults.rule(move |_| if Instant::now() < end { Fault::Cut } else { Fault::None });
-    let longest = rig.push_for(Duration::from_secs(6), 500);
+    let longest = rig.push_for(outage, lines);
     let during = rig.counts();
     assert!(during.spooled > 10_000 && during.spooled_bytes > 1 << 20, "most of it is on disk: {during:?}");
     assert!(during.oldest_pending_ms > 0);
     let counts = rig.settle_complete();
+    println!("{seconds} s: {} lines delivered, {} spooled at the end of the outage", counts.delivered, during.spooled);
     assert_eq!((counts.dropped_total(), counts.rejected_total(), counts.spooled_bytes), (0, 0, 0), "{counts:?}");
     assert!(longest < PUSH_MAX, "a line took {longest:?}");
 }
@@ -176,6 +181,25 @@ fn poison_events_are_found_by_halving_and_all_others_arrive() {
     let stored = numbers(&rig.stored());
     assert_eq!((0..1000).filter(|number| !stored.contains(number)).collect::<Vec<u64>>(), [17, 500, 999]);
     assert!(requests(&counts, ShipperOutcome::Refused) < 60, "halving, not one by one: {counts:?}");
+}
+
+#[test]
+fn a_hundred_poison_events_cost_none_of_their_neighbours() {
+    let Some(mut rig) = Rig::start("much-poison", scaled(), None) else { return };
+    rig.faults.puts(move |request| {
+        // Scattered among the first five hundred, and side by side behind them.
+        let numbers = request.body.split("\\\"number\\\":").skip(1);
+        let mut numbers = numbers.filter_map(|rest| rest.split(',').next()?.parse::<u64>().ok());
+        let is_poison = |number| number % 10 == 7 && number < 500 || (700..750).contains(&number);
+        if numbers.any(is_poison) { Fault::error(400, "InvalidParameterException") } else { Fault::None }
+    });
+    rig.push(1000);
+    // Hundreds of requests one after the other: more time than others need, for a machine that is busy with other tests.
+    assert!(rig.shipper().flush(4 * DEADLINE), "{:?}", rig.counts());
+    let counts = rig.settle();
+    assert_eq!(counts.rejected[ShipperReject::Refused as usize], 100, "{counts:?}");
+    assert_eq!((counts.delivered, numbers(&rig.stored()).len()), (900, 900), "{counts:?}");
+    assert!(requests(&counts, ShipperOutcome::Refused) < 1000, "halving, not one by one: {counts:?}");
 }
 
 #[test]

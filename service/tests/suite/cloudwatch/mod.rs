@@ -5,3 +5,4 @@ mod binary;
 mod emf;
 mod faults;
 mod rig;
+mod unreadable;

@@ -35,7 +35,7 @@ impl Storage {
             Backend::Sqlite => Self::Sqlite(sqlite::Fresh::new()),
             Backend::Postgres => {
                 let cluster = postgres::Cluster::get().expect("tests ask Cluster::get() first and skip");
-                Self::Postgres(cluster.create_database().await)
+                Self::Postgres(postgres::migrated(cluster).await)
             }
         }
     }

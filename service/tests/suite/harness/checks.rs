@@ -11,8 +11,8 @@ use tokio_postgres::{Client, NoTls};
 
 use super::app::Storage;
 use super::client::PASSWORD;
-use super::postgres::{Cluster, Options, Private};
-use super::process::{Process, Signal};
+use super::postgres::{Cluster, Options, Private, migrated};
+use super::process::{Serving, Signal, task_api};
 use super::proxy::Proxy;
 use super::{Backend, TestApp, on_both_backends};
 
@@ -52,7 +52,7 @@ on_both_backends! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_database_is_its_own_and_goes_when_dropped() {
     let Some(cluster) = Cluster::get() else { return };
-    let (one, other) = (cluster.create_database().await, cluster.create_empty_database());
+    let (one, other) = (migrated(cluster).await, cluster.create_empty_database());
     one.psql("CREATE TABLE mark (id int)");
     assert_eq!(other.psql("SELECT to_regclass('mark') IS NULL"), "t");
     let held = connect(&one.url).await; // an open connection does not keep it
@@ -156,7 +156,7 @@ async fn the_proxy_delays_stalls_cuts_and_recovers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_runs_behind_a_proxy() {
     let Some(cluster) = Cluster::get() else { return };
-    let database = cluster.create_database().await;
+    let database = migrated(cluster).await;
     let proxy = Proxy::start(cluster.address()).await;
     let url = database.url_through(proxy.address());
     let app = TestApp::builder(Backend::Postgres).database_url(url).spawn().await;
@@ -166,7 +166,7 @@ async fn an_app_runs_behind_a_proxy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_binary_serves_until_told_to_stop() {
-    let mut process = Process::builder().env("RUST_LOG", "info").serve().await;
+    let mut process = task_api().env("RUST_LOG", "info").serve().await;
     process.api().await.register("ann").await;
     process.admin().await.get("/health").await.expect(200);
     assert!(process.id() > 0 && process.directory.path().join("data").is_dir());
@@ -175,11 +175,11 @@ async fn the_binary_serves_until_told_to_stop() {
     process.signal(Signal::TERM);
     assert!(process.wait(SOON).await.success(), "{}", process.output());
 
-    let mut refused = Process::builder().arg("--no-such-flag").start();
+    let mut refused = task_api().arg("--no-such-flag").start();
     assert_eq!(refused.wait(SOON).await.code(), Some(64));
     assert!(refused.output().contains("--no-such-flag"));
 
-    let mut killed = Process::builder().serve().await;
+    let mut killed = task_api().serve().await;
     killed.kill9();
     assert_eq!(killed.wait(SOON).await.code(), None, "a signal leaves no code");
 }

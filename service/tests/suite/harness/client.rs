@@ -42,6 +42,11 @@ impl Api {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
+    /// The same client, token and all, of another service.
+    pub fn with_base(&self, other: &Self) -> Self {
+        Self { base: other.base.clone(), ..self.clone() }
+    }
+
     /// The whole address of a path, which starts with `/`, or else is one under `/api/v1/`.
     pub fn url(&self, path: &str) -> String {
         let prefix = if path.starts_with('/') { "" } else { "/api/v1/" };

@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use flate2::read::GzDecoder;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use prost::Message as _;
 
@@ -26,6 +29,8 @@ pub enum Mode {
     Hung,
     /// Says that it is unavailable.
     Unavailable,
+    /// Takes a request and refuses so many of its spans.
+    Partial(i64),
 }
 
 /// One span as it arrived.
@@ -49,12 +54,18 @@ pub struct Span {
     pub attributes: BTreeMap<String, String>,
     /// Those of its resource.
     pub resource: BTreeMap<String, String>,
+    /// What its status says in words.
+    pub status_message: String,
+    /// How many events it has.
+    pub events: usize,
 }
 
 struct Received {
     mode: Mode,
     spans: Vec<Span>,
     headers: Vec<HeaderMap>,
+    /// Each request as it was decoded, whole: also what `Span` has no field for.
+    decoded: Vec<String>,
 }
 
 /// A running collector; it ends with the test's runtime.
@@ -68,7 +79,8 @@ pub struct Collector {
 impl Collector {
     /// Starts one on a free port.
     pub async fn start(mode: Mode) -> Self {
-        let received = Arc::new(Mutex::new(Received { mode, spans: Vec::new(), headers: Vec::new() }));
+        let received =
+            Arc::new(Mutex::new(Received { mode, spans: Vec::new(), headers: Vec::new(), decoded: Vec::new() }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("a bound listener"));
         let router = axum::Router::new().route("/v1/traces", post(take)).with_state(Arc::clone(&received));
@@ -90,6 +102,11 @@ impl Collector {
     /// The headers of each batch so far.
     pub fn headers(&self) -> Vec<HeaderMap> {
         self.lock().headers.clone()
+    }
+
+    /// All requests so far with every field that they have, as text.
+    pub fn decoded(&self) -> String {
+        self.lock().decoded.join("\n")
     }
 
     /// Waits until `found` finds what it looks for among the spans.
@@ -119,12 +136,12 @@ pub async fn serve(listener: tokio::net::TcpListener, router: axum::Router) {
     }
 }
 
-async fn take(State(received): State<Arc<Mutex<Received>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(State(received): State<Arc<Mutex<Received>>>, headers: HeaderMap, body: Bytes) -> Response {
     let mode = received.lock().unwrap_or_else(PoisonError::into_inner).mode;
     match mode {
-        Mode::Healthy => {}
+        Mode::Healthy | Mode::Partial(_) => {}
         Mode::Hung => pending().await,
-        Mode::Unavailable => return StatusCode::SERVICE_UNAVAILABLE,
+        Mode::Unavailable => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
     let mut plain = Vec::new();
     if headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
@@ -135,6 +152,7 @@ async fn take(State(received): State<Arc<Mutex<Received>>>, headers: HeaderMap, 
     let request = ExportTraceServiceRequest::decode(&plain[..]).expect("an OTLP body");
     let mut received = received.lock().unwrap_or_else(PoisonError::into_inner);
     received.headers.push(headers);
+    received.decoded.push(format!("{request:#?}"));
     for of_resource in request.resource_spans {
         let resource = attributes(of_resource.resource.map(|resource| resource.attributes).unwrap_or_default());
         for span in of_resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
@@ -145,13 +163,21 @@ async fn take(State(received): State<Arc<Mutex<Received>>>, headers: HeaderMap, 
                 name: span.name,
                 kind: span.kind,
                 duration: Duration::from_nanos(span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano)),
-                status: span.status.map_or(0, |status| status.code),
+                status: span.status.as_ref().map_or(0, |status| status.code),
+                status_message: span.status.map_or_else(String::new, |status| status.message),
+                events: span.events.len(),
                 attributes: attributes(span.attributes),
                 resource: resource.clone(),
             });
         }
     }
-    StatusCode::OK
+    let partial_success = match mode {
+        Mode::Partial(rejected_spans) => {
+            Some(ExportTracePartialSuccess { rejected_spans, error_message: "by the test".into() })
+        }
+        _ => None,
+    };
+    ExportTraceServiceResponse { partial_success }.encode_to_vec().into_response()
 }
 
 fn hex(bytes: &[u8]) -> String {

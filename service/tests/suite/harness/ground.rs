@@ -1,7 +1,7 @@
 //! What outlives a process: its database and the key of its tokens, for the next process to start on.
 
 use super::app::Storage;
-use super::process::{Builder, Process};
+use super::process::{Builder, task_api};
 use super::{Backend, sqlite};
 
 const JWT_SECRET: &str = "a key of at least 32 bytes, for tests only";
@@ -20,7 +20,7 @@ impl Ground {
 
     /// A command line that uses it.
     pub fn builder(&self) -> Builder {
-        let builder = Process::builder().env("DATABASE_URL", self.storage.url());
+        let builder = task_api().env("DATABASE_URL", self.storage.url());
         match &self.storage {
             // The service keeps its own key beside the file.
             Storage::Sqlite(_) => builder,

@@ -6,29 +6,18 @@ pub mod bugsink;
 mod checks;
 pub mod client;
 pub mod collector;
-pub mod emf;
+pub mod faulty;
 pub mod ground;
-pub mod moto;
 pub mod postgres;
 pub mod process;
-pub mod proxy;
 pub mod raw;
 pub mod reply;
 pub mod scrape;
 pub mod sentry;
 pub mod sqlite;
-mod supervisor;
 
 pub use app::{Backend, TestApp};
-
-/// Says that a component is missing and what it is that goes untested; fails where everything must be present.
-pub fn skip(component: &str) {
-    let required = std::env::var_os("REQUIRE_REAL").is_some_and(|value| value == "1");
-    assert!(!required, "{component} is not installed and REQUIRE_REAL=1: run scripts/install-test-tools");
-    // Written past the test runner, which would swallow it: a skipped test must not look like one that passed.
-    let text = format!("\nSKIPPED: {component} is not installed; run scripts/test, which installs it\n");
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
-}
+pub use testkit::{emf, moto, proxy, skip};
 
 /// Makes of each function two tests, `sqlite::name` and `postgres::name`; once in a file. The argument is a fresh
 /// `TestApp`, or the `Backend` for a test that configures its own.

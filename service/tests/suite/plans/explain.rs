@@ -11,6 +11,8 @@ use crate::harness::postgres::{Cluster, Database};
 /// Reads plans as they are written.
 pub struct Log {
     file: File,
+    /// The beginning of an entry that was still being written.
+    unread: String,
 }
 
 impl Log {
@@ -28,21 +30,26 @@ impl Log {
         }
         let mut file = File::open(cluster.directory().join("log")).expect("the server's log");
         file.seek(SeekFrom::End(0)).expect("a file");
-        Self { file }
+        Self { file, unread: String::new() }
     }
 
     /// The plans written since the last call, of statements whose text has `part`. A plan is written before the answer to
-    /// its statement is sent, so after an answer it is here.
+    /// its statement is sent, so after an answer it is here. That of another statement may be half written: it waits for the
+    /// next call.
     pub fn plans(&mut self, part: &str) -> Vec<Plan> {
-        let mut text = String::new();
-        self.file.read_to_string(&mut text).expect("the log is text");
+        self.file.read_to_string(&mut self.unread).expect("the log is text");
+        let text = std::mem::take(&mut self.unread);
         let mut plans = Vec::new();
-        for entry in text.split(" plan:\n").skip(1) {
+        for entry in text.split_inclusive(" plan:\n").skip(1) {
             // The lines of an entry after its first begin with a tab.
             let body: String = entry.lines().take_while(|line| line.starts_with('\t')).collect();
-            let plan: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
-            if plan["Query Text"].as_str().is_some_and(|query| query.contains(part)) {
-                plans.push(Plan::read(&plan));
+            match serde_json::from_str::<Value>(&body) {
+                Ok(plan) if plan["Query Text"].as_str().is_some_and(|query| query.contains(part)) => {
+                    plans.push(Plan::read(&plan));
+                }
+                Ok(_) => {}
+                Err(error) if error.is_eof() && text.ends_with(entry) => self.unread = format!(" plan:\n{entry}"),
+                Err(error) => panic!("{error}: {body}"),
             }
         }
         plans

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::client::{Api, Call, PASSWORD, User};
-use crate::harness::process::Process;
+use crate::harness::process::{Process, Serving};
 use crate::harness::raw::Raw;
 use crate::harness::reply::Reply;
 use crate::harness::scrape::Scrape;
@@ -96,7 +96,7 @@ impl Drive {
     }
 
     /// Waits until so many requests are being served.
-    async fn settle(&self, active: f64) {
+    pub async fn settle(&self, active: f64) {
         let deadline = Instant::now() + Duration::from_secs(10);
         while Scrape::of(&self.admin).await.value("http_server_active_requests") != active {
             assert!(Instant::now() < deadline, "never {active} requests in flight");
@@ -143,6 +143,7 @@ impl Drive {
         self.expect(204, ann.delete(&task)).await;
         self.expect(200, ann.request(Method::POST, &format!("{task}/restore"))).await;
         let one = json!([{"op": "create", "task": {"title": "One"}}]);
+        self.expect(204, ann.delete(&format!("{task}?permanent=true"))).await;
         self.expect(200, ann.post("tasks/batch", json!({"atomic": true, "operations": one}))).await;
         self.expect(207, ann.post("tasks/batch", json!({"operations": one}))).await;
 

@@ -27,6 +27,10 @@ use self::segment::{FRAME_OVERHEAD, MARK};
 /// The most files: a process that restarts all day while nothing can be sent leaves a small one each time.
 const SEGMENTS_MAX: usize = 4096;
 
+/// How often a file may fail to be read before it is passed over: a process out of file descriptors gets some again, a disk
+/// that cannot read a block does not learn it.
+const READ_FAILURES_MAX: u32 = 4;
+
 /// One file and what it holds.
 #[derive(Debug)]
 struct Segment {
@@ -45,6 +49,13 @@ struct Active {
     since: Instant,
 }
 
+/// The next file to be sent, if it could not be read.
+#[derive(Debug)]
+struct Failed {
+    times: u32,
+    last: Instant,
+}
+
 /// Lines on disk.
 #[derive(Debug)]
 pub(super) struct Spool {
@@ -54,6 +65,10 @@ pub(super) struct Spool {
     active: Option<Active>,
     bytes: u64,
     next: u64,
+    failed: Option<Failed>,
+    /// Files that could not be read and were left where they are. They still take room.
+    left: usize,
+    left_bytes: u64,
     /// Held for as long as this lives: another process must not send the same files.
     _lock: File,
 }
@@ -90,8 +105,18 @@ impl Spool {
         let probe = directory.join("probe");
         options().write(true).create(true).truncate(true).open(&probe)?.write_all(MARK)?;
         fs::remove_file(probe)?;
-        let (segments, bytes_max) = (VecDeque::new(), settings.bytes_max);
-        Ok(Self { directory, bytes_max, segments, active: None, bytes: 0, next: 0, _lock: lock })
+        Ok(Self {
+            directory,
+            bytes_max: settings.bytes_max,
+            segments: VecDeque::new(),
+            active: None,
+            bytes: 0,
+            next: 0,
+            failed: None,
+            left: 0,
+            left_bytes: 0,
+            _lock: lock,
+        })
     }
 
     /// Finds and reads through what an earlier process has left, oldest first. A file without one whole line goes.
@@ -109,6 +134,7 @@ impl Spool {
             let path = self.path(id);
             let Ok(bytes) = fs::read(&path) else {
                 recovered.errors += 1;
+                self.leave(fs::metadata(&path).map_or(0, |metadata| metadata.len()));
                 continue;
             };
             let content = segment::decode(&bytes);
@@ -125,13 +151,20 @@ impl Spool {
         recovered
     }
 
+    /// Leaves a file where it is, which takes room all the same: a disk with bad blocks must not fill beyond the bound.
+    fn leave(&mut self, bytes: u64) {
+        self.left += 1;
+        self.left_bytes += bytes;
+    }
+
     /// How much the lines of the next `append` may weigh.
     pub(super) fn room(&self) -> usize {
-        if self.segments.len() >= SEGMENTS_MAX {
+        if self.segments.len() + self.left >= SEGMENTS_MAX {
             return 0;
         }
         // A frame takes less than the 26 bytes by which an event's weight exceeds its line; a new file takes its mark.
-        usize::try_from(self.bytes_max.saturating_sub(self.bytes + MARK.len() as u64)).unwrap_or(usize::MAX)
+        let taken = self.bytes + self.left_bytes + MARK.len() as u64;
+        usize::try_from(self.bytes_max.saturating_sub(taken)).unwrap_or(usize::MAX)
     }
 
     /// Writes lines behind all others: all of them, or on an error none.
@@ -199,7 +232,11 @@ impl Spool {
             self.active = None;
         }
         let id = self.segments[at].id;
-        let bytes = fs::read(self.path(id))?;
+        let bytes = fs::read(self.path(id)).inspect_err(|_| {
+            let times = self.failed.as_ref().map_or(0, |failed| failed.times);
+            self.failed = Some(Failed { times: times + 1, last: Instant::now() });
+        })?;
+        self.failed = None;
         let events = segment::decode(&bytes).events;
         let segment = &mut self.segments[at];
         segment.taken = true;
@@ -207,8 +244,17 @@ impl Spool {
         Ok(Some(Portion { id, events, lost }))
     }
 
-    /// When the file that is being written to was begun, if it is the next to be sent.
+    /// When the next file to be sent could not be read.
+    pub(super) fn failed_at(&self) -> Option<Instant> {
+        self.failed.as_ref().map(|failed| failed.last)
+    }
+
+    /// Since when the next to be sent waits: the last failure to read it, or the moment at which it was begun if it is the
+    /// file that is being written to.
     pub(super) fn since(&self) -> Option<Instant> {
+        if let Some(failed_at) = self.failed_at() {
+            return Some(failed_at);
+        }
         let first = self.segments.iter().find(|segment| !segment.taken)?;
         let active = self.active.as_ref()?;
         (self.segments.back()?.id == first.id).then_some(active.since)
@@ -223,13 +269,21 @@ impl Spool {
         fs::remove_file(self.path(id))
     }
 
-    /// Gives up a file that cannot be read; returns how many lines that costs.
-    pub(super) fn abandon_oldest(&mut self) -> u64 {
-        let Some(at) = self.segments.iter().position(|segment| !segment.taken) else { return 0 };
-        let Some(segment) = self.segments.remove(at) else { return 0 };
+    /// Gives up the next file to be sent after `error`, if it is gone or has failed too often; returns how many lines that
+    /// costs. A file that is there stays there: somebody may mend it, and the next start tries it again.
+    pub(super) fn give_up(&mut self, error: &io::Error) -> Option<u64> {
+        let gone = error.kind() == io::ErrorKind::NotFound;
+        if !gone && self.failed.as_ref().is_none_or(|failed| failed.times < READ_FAILURES_MAX) {
+            return None;
+        }
+        self.failed = None;
+        let at = self.segments.iter().position(|segment| !segment.taken)?;
+        let segment = self.segments.remove(at)?;
         self.bytes -= segment.bytes;
-        let _ = fs::remove_file(self.path(segment.id));
-        segment.events
+        if !gone {
+            self.leave(segment.bytes);
+        }
+        Some(segment.events)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -93,6 +93,35 @@ fn a_file_is_one_request_at_most() -> io::Result<()> {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_given_up_after_some_failures_and_keeps_its_room() -> io::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut spool = Spool::open(&settings(directory.path(), 1 << 20))?;
+    spool.append(&[event(1), event(2)])?;
+    spool.active = None;
+    spool.append(&[event(3)])?;
+    let (first, room) = (spool.path(0), spool.room());
+    fs::remove_file(&first)?;
+    fs::create_dir(&first)?; // unreadable for everybody
+    for failure in 1..=READ_FAILURES_MAX {
+        let error = spool.next(|_| true).err().ok_or(io::ErrorKind::Other)?;
+        assert!(spool.since().is_some(), "it is known when to try again");
+        let lost = if failure == READ_FAILURES_MAX { Some(2) } else { None };
+        assert_eq!(spool.give_up(&error), lost, "failure {failure}");
+    }
+    let second = spool.next(|_| true)?.ok_or(io::ErrorKind::NotFound)?;
+    assert_eq!(numbers(&second), [3]);
+    assert!(first.is_dir() && spool.room() == room, "what stays on disk takes room");
+
+    spool.append(&[event(4)])?;
+    fs::remove_file(spool.path(2))?;
+    let error = spool.next(|_| true).err().ok_or(io::ErrorKind::Other)?;
+    assert_eq!(spool.give_up(&error), Some(1), "one that is gone does not come back");
+    spool.done(second.id)?;
+    assert!(spool.is_empty() && spool.bytes() == 0);
+    Ok(())
+}
+
+#[test]
 fn a_second_process_and_a_directory_that_cannot_be_are_refused() -> io::Result<()> {
     let directory = tempfile::tempdir()?;
     let first = Spool::open(&settings(directory.path(), 1))?;
@@ -101,5 +130,20 @@ fn a_second_process_and_a_directory_that_cannot_be_are_refused() -> io::Result<(
     drop(first);
     assert!(Spool::open(&settings(directory.path(), 1)).is_ok());
     assert!(Spool::open(&settings(Path::new("/dev/null/spool"), 1)).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_file_that_cannot_be_read_at_the_start_takes_its_room_from_the_bound() -> io::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let settings = settings(directory.path(), 1 << 20);
+    let before = Spool::open(&settings)?.room();
+    // Nobody can read a directory, not even root.
+    let broken = path(directory.path(), 7);
+    fs::create_dir(&broken)?;
+    let mut spool = Spool::open(&settings)?;
+    assert_eq!(spool.recover(), Recovered { events: 0, corrupt: 0, errors: 1 });
+    assert_eq!(spool.room() as u64, before as u64 - fs::metadata(&broken)?.len());
+    assert_eq!(spool.left, 1, "and its place among the files");
     Ok(())
 }

@@ -1,0 +1,70 @@
+//! Figures of repeated rounds: the median, and how far the others lie from it.
+
+use std::fmt;
+
+/// What several rounds gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures(Vec<f64>);
+
+impl Figures {
+    /// Sorts them. There must be one at least, and no NaN among them.
+    pub fn new(mut rounds: Vec<f64>) -> Self {
+        rounds.sort_by(f64::total_cmp);
+        Self(rounds)
+    }
+
+    /// The middle one, or the mean of the two in the middle; 0 of none.
+    pub fn median(&self) -> f64 {
+        let (rounds, middle) = (&self.0, self.0.len() / 2);
+        match rounds.len() {
+            0 => 0.0,
+            odd if odd % 2 == 1 => rounds[middle],
+            _ => f64::midpoint(rounds[middle - 1], rounds[middle]),
+        }
+    }
+
+    /// The smallest; 0 of none.
+    pub fn min(&self) -> f64 {
+        self.0.first().copied().unwrap_or_default()
+    }
+
+    /// The largest; 0 of none.
+    pub fn max(&self) -> f64 {
+        self.0.last().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Figures {
+    /// `median (min to max)`, with as many decimals as the formatter is given, else one.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimals = formatter.precision().unwrap_or(1);
+        write!(formatter, "{:.decimals$} ({:.decimals$} to {:.decimals$})", self.median(), self.min(), self.max())
+    }
+}
+
+/// The `share`-th part of the samples is at most this; 0 of none.
+pub fn percentile(samples: &mut [u32], share: f64) -> u32 {
+    samples.sort_unstable();
+    let rank = (samples.len() as f64 * share).ceil() as usize;
+    samples.get(rank.max(1) - 1).or(samples.last()).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+        assert_eq!(Figures::new(vec![4.0, 1.0, 3.0, 2.0]).median(), 2.5);
+        assert_eq!(Figures::new(vec![3.0, 1.0, 2.0]).to_string(), "2.0 (1.0 to 3.0)");
+        assert_eq!(format!("{:.0}", Figures::new(vec![])), "0 (0 to 0)");
+    }
+
+    #[test]
+    fn a_percentile_is_a_sample_and_at_least_its_share_is_no_greater() {
+        let mut samples: Vec<u32> = (1..=100).rev().collect();
+        assert_eq!((percentile(&mut samples, 0.99), percentile(&mut samples, 0.5)), (99, 50));
+        assert_eq!((percentile(&mut samples, 1.0), percentile(&mut samples, 0.0)), (100, 1));
+        assert_eq!(percentile(&mut [], 0.5), 0);
+    }
+}

@@ -1,0 +1,165 @@
+//! SQLite's readers: connections that cannot write, handed out last in, first out, so that few caches are warm and not many cold.
+//!
+//! What finds a row by its key takes some ten microseconds, less than a hop to another thread and back, and runs where it is
+//! asked for. What may read many rows runs on a blocking thread.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use diesel::SqliteConnection;
+use telemetry::context::RequestContext;
+use telemetry::metrics::PoolState;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::probe::Probe;
+use super::{Backend, Db, Operation, SQLITE_WAIT_MAX, StoreError, sqlite};
+
+/// The connections. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Readers(Arc<Shared>);
+
+struct Shared {
+    path: String,
+    max: u32,
+    /// As many as there may be connections; whoever holds one has the right to one.
+    permits: Arc<Semaphore>,
+    /// Those that nobody uses, the last one used at the end.
+    free: Mutex<Vec<SqliteConnection>>,
+    waiting: AtomicU32,
+    timeouts: AtomicU64,
+}
+
+/// A connection in use. It goes back when this is dropped, unless a panic is why.
+struct Lease {
+    connection: Option<SqliteConnection>,
+    readers: Readers,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take().filter(|_| !std::thread::panicking()) {
+            self.readers.free().push(connection);
+        }
+    }
+}
+
+impl Readers {
+    /// Opens the first of up to `max` connections: a file that cannot be read ends the start.
+    pub(super) fn open(path: &str, max: u32) -> Result<Readers, StoreError> {
+        let first = connect(path)?;
+        Ok(Readers(Arc::new(Shared {
+            path: path.to_owned(),
+            max,
+            permits: Arc::new(Semaphore::new(max as usize)),
+            free: Mutex::new(vec![first]),
+            waiting: AtomicU32::new(0),
+            timeouts: AtomicU64::new(0),
+        })))
+    }
+
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
+        self.0.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection, after [`SQLITE_WAIT_MAX`] at the latest.
+    async fn lease(&self) -> Result<Lease, StoreError> {
+        let shared = &self.0;
+        let permit = match Arc::clone(&shared.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _waiting = Waiting::of(&shared.waiting);
+                let turn = Arc::clone(&shared.permits).acquire_owned();
+                match tokio::time::timeout(SQLITE_WAIT_MAX, turn).await {
+                    Ok(Ok(permit)) => permit,
+                    Ok(Err(_)) => return Err(StoreError::Unavailable("the readers are closed".into())),
+                    Err(_) => {
+                        shared.timeouts.fetch_add(1, Ordering::Relaxed);
+                        return Err(StoreError::PoolTimeout);
+                    }
+                }
+            }
+        };
+        let free = self.free().pop();
+        let connection = match free {
+            Some(connection) => connection,
+            None => {
+                let path = shared.path.clone();
+                let opened = tokio::task::spawn_blocking(move || connect(&path)).await;
+                opened.map_err(|failed| StoreError::Unavailable(failed.to_string()))??
+            }
+        };
+        Ok(Lease { connection: Some(connection), readers: self.clone(), _permit: permit })
+    }
+
+    /// What the pool's gauges show.
+    pub(super) fn state(&self) -> PoolState {
+        let used = u32::try_from(self.0.permits.available_permits()).map_or(0, |free| self.0.max.saturating_sub(free));
+        PoolState {
+            idle: u32::try_from(self.free().len()).unwrap_or(u32::MAX),
+            used,
+            max: self.0.max,
+            pending: self.0.waiting.load(Ordering::Relaxed),
+            timeouts_total: self.0.timeouts.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
+    sqlite::connect(path, false).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// Counts one that waits for as long as it lives.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn of(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Db {
+    /// Runs `work`, which changes nothing, on one of SQLite's readers.
+    pub(super) async fn sqlite_read<T, F>(&self, operation: Operation, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<T> + Send + 'static,
+    {
+        let Backend::Sqlite { readers, .. } = &self.backend else {
+            return Err(StoreError::Internal("a read for SQLite on PostgreSQL".into()));
+        };
+        let asked = Instant::now();
+        let leased = readers.lease().await;
+        let wait = asked.elapsed();
+        self.metrics.db_wait(wait);
+        let mut lease = leased.map_err(|error| self.never_began(operation, wait, error))?;
+        let probe = Probe::start(self, operation, wait);
+        let run = move || match &mut lease.connection {
+            Some(connection) => work(connection).map_err(StoreError::from),
+            None => Err(StoreError::Internal("a lease without its connection".into())),
+        };
+        let result = if operation.finds_by_key() {
+            run()
+        } else {
+            let context = RequestContext::current();
+            let run = move || match context {
+                Some(context) => context.sync_scope(run),
+                None => run(),
+            };
+            match tokio::task::spawn_blocking(run).await {
+                Ok(result) => result,
+                Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+                Err(_) => Err(StoreError::Unavailable("the service is stopping".into())),
+            }
+        };
+        probe.finish(result)
+    }
+}
