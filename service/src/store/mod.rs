@@ -25,11 +25,10 @@ mod writer;
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use diesel::SqliteConnection;
-use diesel_async::pooled_connection::bb8::Pool;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use futures_util::future::BoxFuture;
 use telemetry::context::RequestContext;
@@ -37,6 +36,7 @@ use telemetry::metrics::{Metrics, PoolState};
 
 pub use error::StoreError;
 pub use operation::Operation;
+use postgres::Connections;
 use readers::Readers;
 use statement::Statement;
 use writer::Writer;
@@ -46,15 +46,11 @@ const POSTGRES_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a write waits for its turn at SQLite's one writer: busy is queued, never an error of the caller's.
 const SQLITE_WAIT_MAX: Duration = Duration::from_secs(5);
 
-type PostgresPool = Pool<AsyncPgConnection>;
-
 /// The database, whichever it is. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     backend: Backend,
     metrics: Arc<Metrics>,
-    /// Requests that wait for a connection now.
-    pending: Arc<AtomicU32>,
 }
 
 #[derive(Clone)]
@@ -65,7 +61,23 @@ enum Backend {
         writer: Writer,
         file: Arc<std::path::Path>,
     },
-    Postgres(PostgresPool),
+    Postgres(Connections),
+}
+
+/// Counts one that waits for as long as it lives.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn of(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How a transaction ends when its statements succeeded.
@@ -105,9 +117,9 @@ impl Db {
             let (readers, writer) = sqlite::open(&path, pool_size).await?;
             Backend::Sqlite { readers, writer, file: path.into() }
         } else {
-            Backend::Postgres(postgres::open(url, pool_size)?)
+            Backend::Postgres(Connections::open(url, pool_size)?)
         };
-        Ok(Db { backend, metrics, pending: Arc::default() })
+        Ok(Db { backend, metrics })
     }
 
     /// Whether this is the embedded database.
@@ -141,7 +153,7 @@ impl Db {
             Backend::Sqlite { .. } => {
                 self.sqlite_read(operation, |connection| diesel::RunQueryDsl::load(statement, connection)).await
             }
-            Backend::Postgres(pool) => self.postgres(pool, operation, statement).await,
+            Backend::Postgres(connections) => self.postgres(connections, operation, statement).await,
         }
     }
 
@@ -182,7 +194,7 @@ impl Db {
         let db = self.clone();
         detached(async move {
             match &db.backend {
-                Backend::Postgres(pool) => db.postgres(pool, operation, statement).await,
+                Backend::Postgres(connections) => db.postgres(connections, operation, statement).await,
                 Backend::Sqlite { .. } => Err(StoreError::Internal("a statement for PostgreSQL on SQLite".into())),
             }
         })
@@ -197,10 +209,10 @@ impl Db {
     {
         let db = self.clone();
         detached(async move {
-            let Backend::Postgres(pool) = &db.backend else {
+            let Backend::Postgres(connections) = &db.backend else {
                 return Err(StoreError::Internal("a transaction for PostgreSQL on SQLite".into()));
             };
-            let (mut lease, probe) = db.lease(pool, operation).await?;
+            let (mut lease, probe) = db.lease(connections, operation).await?;
             let result = lease
                 .transaction::<T, Undo<T>, _>(async move |connection| match work(connection).await? {
                     End::Commit(value) => Ok(value),
@@ -214,7 +226,7 @@ impl Db {
 
     async fn postgres<Row, T>(
         &self,
-        pool: &PostgresPool,
+        connections: &Connections,
         operation: Operation,
         statement: Statement<Row>,
     ) -> Result<Vec<T>, StoreError>
@@ -223,7 +235,7 @@ impl Db {
         T: Send + 'static,
         Statement<Row>: diesel_async::methods::LoadQuery<'static, AsyncPgConnection, T>,
     {
-        let (mut lease, probe) = self.lease(pool, operation).await?;
+        let (mut lease, probe) = self.lease(connections, operation).await?;
         let result = diesel_async::RunQueryDsl::load(statement, &mut *lease).await;
         probe.finish(result.map_err(StoreError::from))
     }
@@ -231,16 +243,7 @@ impl Db {
     /// What the pool's gauges show.
     pub fn pool_state(&self) -> PoolState {
         match &self.backend {
-            Backend::Postgres(pool) => {
-                let state = pool.state();
-                PoolState {
-                    idle: state.idle_connections,
-                    used: state.connections.saturating_sub(state.idle_connections),
-                    max: pool.config().max_size,
-                    pending: self.pending.load(std::sync::atomic::Ordering::Relaxed),
-                    timeouts_total: state.statistics.get_timed_out,
-                }
-            }
+            Backend::Postgres(connections) => connections.state(),
             Backend::Sqlite { readers, writer, .. } => {
                 let (r, w) = (readers.state(), writer.state());
                 PoolState {

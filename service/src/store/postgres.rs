@@ -1,14 +1,15 @@
 //! PostgreSQL: the pool, the limits that each connection carries, and TLS.
 
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use diesel::result::DatabaseErrorKind;
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::pooled_connection::bb8::Pool;
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection as _, RecyclingMethod,
 };
@@ -16,9 +17,11 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::FutureExt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use telemetry::metrics::PoolState;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{POSTGRES_WAIT_MAX, PostgresPool};
+use super::{POSTGRES_WAIT_MAX, StoreError, Waiting};
 
 /// No statement of ours takes long; one that does is stuck, and holds a connection. Sent when the connection starts.
 const LIMITS: &str = "-c statement_timeout=5000 -c lock_timeout=1000 -c idle_in_transaction_session_timeout=10000";
@@ -122,8 +125,82 @@ pub(super) async fn connect(target: &Target) -> ConnectionResult<AsyncPgConnecti
     Ok(connection)
 }
 
-/// The pool. Nothing is connected yet.
-pub(super) fn open(url: &str, size: u32) -> anyhow::Result<PostgresPool> {
+/// The connections, handed out in order of arrival. Cheap to clone.
+///
+/// bb8 alone keeps no order: whoever asks at the right moment gets the connection that was about to be handed to somebody who
+/// waits. Among 512 requests at a busy service half then wait for nothing, and some for the whole second, in vain. So a turn is
+/// taken first, and there are as many as connections.
+#[derive(Clone)]
+pub(super) struct Connections(Arc<Shared>);
+
+struct Shared {
+    pool: Pool<AsyncPgConnection>,
+    turns: Semaphore,
+    waiting: AtomicU32,
+    timeouts: AtomicU64,
+}
+
+/// A connection in use.
+pub(super) struct Lease<'a> {
+    connection: PooledConnection<'a, AsyncPgConnection>,
+    /// Goes after the connection, which is free for the next by then.
+    _turn: SemaphorePermit<'a>,
+}
+
+impl Deref for Lease<'_> {
+    type Target = AsyncPgConnection;
+
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.connection
+    }
+}
+
+impl Connections {
+    /// Up to `size` connections. Nothing is connected yet.
+    pub(super) fn open(url: &str, size: u32) -> anyhow::Result<Connections> {
+        let pool = pool(url, size)?;
+        let turns = Semaphore::new(size as usize);
+        Ok(Connections(Arc::new(Shared { pool, turns, waiting: AtomicU32::new(0), timeouts: AtomicU64::new(0) })))
+    }
+
+    /// A connection, after [`POSTGRES_WAIT_MAX`] at the latest.
+    pub(super) async fn lease(&self) -> Result<Lease<'_>, StoreError> {
+        let _waiting = Waiting::of(&self.0.waiting);
+        if let Ok(turn) = self.0.turns.try_acquire() {
+            // The pool has a limit of its own, and it is the same.
+            return Ok(Lease { connection: self.0.pool.get().await?, _turn: turn });
+        }
+        let in_turn = async {
+            let closed = |_| StoreError::Unavailable("the connections are closed".into());
+            let turn = self.0.turns.acquire().await.map_err(closed)?;
+            Ok(Lease { connection: self.0.pool.get().await?, _turn: turn })
+        };
+        tokio::time::timeout(POSTGRES_WAIT_MAX, in_turn).await.unwrap_or_else(|_| {
+            self.0.timeouts.fetch_add(1, Ordering::Relaxed);
+            Err(StoreError::PoolTimeout)
+        })
+    }
+
+    /// What the pool's gauges show.
+    pub(super) fn state(&self) -> PoolState {
+        let state = self.0.pool.state();
+        PoolState {
+            idle: state.idle_connections,
+            used: state.connections.saturating_sub(state.idle_connections),
+            max: self.0.pool.config().max_size,
+            pending: self.0.waiting.load(Ordering::Relaxed),
+            timeouts_total: state.statistics.get_timed_out + self.0.timeouts.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn pool(url: &str, size: u32) -> anyhow::Result<Pool<AsyncPgConnection>> {
     let target = target(url)?;
     let mut config = ManagerConfig::default();
     // The default sends a SELECT 1 on each checkout, and `Fast` hands out a connection that has died meanwhile: after a restart

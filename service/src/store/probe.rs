@@ -1,16 +1,13 @@
 //! The one place where a database operation is measured: the wait for a connection, and the run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use diesel_async::AsyncConnection;
-use diesel_async::pooled_connection::bb8::{Pool, PooledConnection, RunError};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, PoolableConnection};
 use telemetry::context::RequestContext;
 use telemetry::metrics::{DbErrorType, Metrics, Rejection};
 use telemetry::traces::DatabaseSpan;
 
+use super::postgres::{Connections, Lease};
 use super::{Db, Operation, StoreError};
 
 /// One running operation. Records duration and outcome when it finishes, or how its caller left it.
@@ -61,38 +58,19 @@ impl Drop for Probe {
     }
 }
 
-/// Counts a request as waiting for as long as it lives.
-struct Pending<'a>(&'a AtomicU32);
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Db {
-    /// A connection from the pool, its wait measured and bounded by the pool's own limit, and the probe of the operation
-    /// that it is for. An operation that gets none has failed, and its wait is all the time it took: else an outage would
-    /// show no failed operation.
-    pub(super) async fn lease<'p, C>(
+    /// A connection, its wait measured, and the probe of the operation that it is for. An operation that gets none has failed,
+    /// and its wait is all the time it took: else an outage would show no failed operation.
+    pub(super) async fn lease<'a>(
         &self,
-        pool: &'p Pool<C>,
+        connections: &'a Connections,
         operation: Operation,
-    ) -> Result<(PooledConnection<'p, C>, Probe), StoreError>
-    where
-        C: AsyncConnection + PoolableConnection + Send + 'static,
-        AsyncDieselConnectionManager<C>: bb8::ManageConnection<Connection = C>,
-        StoreError: From<bb8::RunError<<AsyncDieselConnectionManager<C> as bb8::ManageConnection>::Error>>,
-        RunError: Sized,
-    {
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        let pending = Pending(&self.pending);
+    ) -> Result<(Lease<'a>, Probe), StoreError> {
         let started = Instant::now();
-        let lease = pool.get().await;
-        drop(pending);
+        let lease = connections.lease().await;
         let wait = started.elapsed();
         self.metrics.db_wait(wait);
-        match lease.map_err(StoreError::from) {
+        match lease {
             Ok(lease) => Ok((lease, Probe::start(self, operation, wait))),
             Err(error) => Err(self.never_began(operation, wait, error)),
         }

@@ -13,7 +13,7 @@ use telemetry::metrics::PoolState;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::probe::Probe;
-use super::{Backend, Db, Operation, SQLITE_WAIT_MAX, StoreError, sqlite};
+use super::{Backend, Db, Operation, SQLITE_WAIT_MAX, StoreError, Waiting, sqlite};
 
 /// The connections. Cheap to clone.
 #[derive(Clone)]
@@ -108,22 +108,6 @@ impl Readers {
 
 fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
     sqlite::connect(path, false).map_err(|error| StoreError::Unavailable(error.to_string()))
-}
-
-/// Counts one that waits for as long as it lives.
-struct Waiting<'a>(&'a AtomicU32);
-
-impl<'a> Waiting<'a> {
-    fn of(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Waiting(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Db {

@@ -342,6 +342,31 @@ async fn a_client_that_leaves_leaves_no_transaction_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gets_a_connection_before_those_who_have_waited_longer() {
+    let Some(_) = Cluster::get() else { return };
+    let app = TestApp::builder(Backend::Postgres).config(|config| config.database.pool_size = 1).spawn().await;
+    let ann = app.register("ann").await;
+    // Each client asks again as soon as it is answered, and has 99 others before it then.
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let ann = ann.clone();
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    ann.get("tasks").await.expect(200);
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.expect("a client that is always answered");
+    }
+    let scrape = Scrape::of(&app.admin).await;
+    let all = scrape.sum("db_client_connection_wait_time_seconds_count", &[]);
+    let at_once = scrape.sum("db_client_connection_wait_time_seconds_bucket", &[("le", "0.001")]);
+    assert!(all >= 2000.0 && at_once < 0.05 * all, "{at_once} of {all} did not wait");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pool_without_a_free_connection_asks_to_come_back() {
     let Some(_) = Cluster::get() else { return };
     let app = TestApp::builder(Backend::Postgres).config(|config| config.database.pool_size = 2).spawn().await;
