@@ -25,12 +25,12 @@ use crate::auth::synthetic::SyntheticRight;
 use crate::auth::tokens::Tokens;
 use crate::clock::Clock;
 use crate::config::{Config, LimitsConfig};
-use crate::http::admission::Admission;
 use crate::http::cursor::Cursors;
 use crate::http::rate_limit::RateLimit;
 use crate::http::routes::ROUTES;
-use crate::http::{admin, routes, serve};
+use crate::http::{admin, edge, routes, serve};
 use crate::store::{Db, Operation, migrate};
+use crate::turns::Turns;
 use crate::{secret, store};
 
 /// What every request can reach.
@@ -54,7 +54,7 @@ pub struct AppState {
     /// Requests to auth routes from one address.
     pub address_rate: RateLimit,
     /// Who may be handled now, and who waits for it.
-    pub admission: Admission,
+    pub admission: Turns,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// Entries of `X-Forwarded-For` to believe.
@@ -131,7 +131,11 @@ impl App {
             principal_rate: RateLimit::new(limits.rate_limit_per_second),
             address_rate: RateLimit::new(limits.rate_limit_per_second),
             // Whoever is let in at last has half of its time left.
-            admission: Admission::new(limits.max_in_flight, limits.queue_timeout.min(limits.request_timeout / 2)),
+            admission: Turns::new(
+                limits.max_in_flight,
+                limits.queue_timeout.min(limits.request_timeout / 2),
+                edge::FAIR_WAIT_MAX,
+            ),
             request_timeout: limits.request_timeout,
             trusted_proxy_hops: config.listen.trusted_proxy_hops,
             readiness: admin::Readiness::default(),

@@ -13,3 +13,4 @@ pub mod projects;
 pub mod secret;
 pub mod store;
 pub mod tasks;
+pub mod turns;

@@ -33,6 +33,9 @@ use crate::app::AppState;
 /// Longest URI that is looked at, in bytes.
 pub const URI_BYTES_MAX: usize = 8 * 1024;
 
+/// The longest wait for a place inside in order of arrival: half of the latency that users are promised.
+pub const FAIR_WAIT_MAX: Duration = Duration::from_millis(100);
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -230,6 +233,10 @@ fn finish(state: &AppState, account: &mut Account, mut response: Response) -> Re
 }
 
 /// Sheds what is too much, ends what takes too long, and answers for what panics.
+///
+/// To refuse a request costs nearly what its answer costs: it was read, it is counted and logged, and its refusal is written. A
+/// service that refuses at once is asked again at once, and does nothing else in the end. So a request that finds the house full is
+/// kept for `QUEUE_TIMEOUT_MS`, in which its connection brings no other.
 pub async fn guard(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     if request.uri().path().len() + request.uri().query().map_or(0, str::len) > URI_BYTES_MAX {
         state.metrics.rejected(Rejection::UriTooLong);
@@ -241,11 +248,11 @@ pub async fn guard(State(state): State<Arc<AppState>>, request: Request, next: N
     let deadline = tokio::time::Instant::now() + state.request_timeout;
     let permit = if is_probe {
         None
-    } else if let Some(permit) = state.admission.try_enter() {
+    } else if let Some(permit) = state.admission.try_take() {
         Some(permit)
     } else {
         let _queued = state.metrics.queued_requests.guard();
-        state.admission.enter().await
+        state.admission.take().await
     };
     if permit.is_none() && !is_probe {
         state.metrics.rejected(Rejection::InFlightLimit);

@@ -1,7 +1,6 @@
 //! HTTP: the routes, the edge around them, errors as problem details, and the two listeners.
 
 pub mod admin;
-pub mod admission;
 pub mod cursor;
 pub mod docs;
 pub mod edge;

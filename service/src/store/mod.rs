@@ -41,7 +41,7 @@ use readers::Readers;
 use statement::Statement;
 use writer::Writer;
 
-/// How long a request waits for a connection to PostgreSQL before it is told to come back.
+/// How long an operation waits for a connection to PostgreSQL before its request is told to come back.
 const POSTGRES_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a write waits for its turn at SQLite's one writer: busy is queued, never an error of the caller's.
 const SQLITE_WAIT_MAX: Duration = Duration::from_secs(5);

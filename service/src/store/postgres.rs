@@ -18,10 +18,10 @@ use futures_util::FutureExt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use telemetry::metrics::PoolState;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{POSTGRES_WAIT_MAX, StoreError, Waiting};
+use crate::turns::{Turn, Turns};
 
 /// No statement of ours takes long; one that does is stuck, and holds a connection. Sent when the connection starts.
 const LIMITS: &str = "-c statement_timeout=5000 -c lock_timeout=1000 -c idle_in_transaction_session_timeout=10000";
@@ -129,13 +129,16 @@ pub(super) async fn connect(target: &Target) -> ConnectionResult<AsyncPgConnecti
 ///
 /// bb8 alone keeps no order: whoever asks at the right moment gets the connection that was about to be handed to somebody who
 /// waits. Among 512 requests at a busy service half then wait for nothing, and some for the whole second, in vain. So a turn is
-/// taken first, and there are as many as connections.
+/// taken first, and there are as many as connections may be open. Those whose turn it is while one has to be opened keep no order.
+///
+/// When all that wait cannot have a turn within [`POSTGRES_WAIT_MAX`], those that do have waited nearly as long. The door of the
+/// service is where that is prevented: by default 8 connections are late for its 512 requests once each is held for 16 ms.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
 struct Shared {
     pool: Pool<AsyncPgConnection>,
-    turns: Semaphore,
+    turns: Turns,
     waiting: AtomicU32,
     timeouts: AtomicU64,
 }
@@ -143,8 +146,8 @@ struct Shared {
 /// A connection in use.
 pub(super) struct Lease<'a> {
     connection: PooledConnection<'a, AsyncPgConnection>,
-    /// Goes after the connection, which is free for the next by then.
-    _turn: SemaphorePermit<'a>,
+    /// Goes after the connection, which is back in the pool by then.
+    _turn: Turn,
 }
 
 impl Deref for Lease<'_> {
@@ -165,34 +168,42 @@ impl Connections {
     /// Up to `size` connections. Nothing is connected yet.
     pub(super) fn open(url: &str, size: u32) -> anyhow::Result<Connections> {
         let pool = pool(url, size)?;
-        let turns = Semaphore::new(size as usize);
+        let turns = Turns::new(size as usize, POSTGRES_WAIT_MAX, Duration::MAX);
         Ok(Connections(Arc::new(Shared { pool, turns, waiting: AtomicU32::new(0), timeouts: AtomicU64::new(0) })))
     }
 
-    /// A connection, after [`POSTGRES_WAIT_MAX`] at the latest.
-    pub(super) async fn lease(&self) -> Result<Lease<'_>, StoreError> {
-        let _waiting = Waiting::of(&self.0.waiting);
-        if let Ok(turn) = self.0.turns.try_acquire() {
+    /// A connection, after [`POSTGRES_WAIT_MAX`] at the latest; for what `is_urgent`, before all who wait already.
+    pub(super) async fn lease(&self, is_urgent: bool) -> Result<Lease<'_>, StoreError> {
+        let shared = &self.0;
+        let _waiting = Waiting::of(&shared.waiting);
+        if let Some(turn) = shared.turns.try_take() {
             // The pool has a limit of its own, and it is the same.
-            return Ok(Lease { connection: self.0.pool.get().await?, _turn: turn });
+            return Ok(Lease { connection: shared.pool.get().await?, _turn: turn });
         }
-        let in_turn = async {
-            let closed = |_| StoreError::Unavailable("the connections are closed".into());
-            let turn = self.0.turns.acquire().await.map_err(closed)?;
-            Ok(Lease { connection: self.0.pool.get().await?, _turn: turn })
+        let began = Instant::now();
+        let turn = if is_urgent { shared.turns.take_next().await } else { shared.turns.take().await };
+        let left = POSTGRES_WAIT_MAX.saturating_sub(began.elapsed());
+        let connection = match turn {
+            Some(_) => tokio::time::timeout(left, shared.pool.get()).await.ok(),
+            None => None,
         };
-        tokio::time::timeout(POSTGRES_WAIT_MAX, in_turn).await.unwrap_or_else(|_| {
-            self.0.timeouts.fetch_add(1, Ordering::Relaxed);
-            Err(StoreError::PoolTimeout)
-        })
+        match (connection, turn) {
+            (Some(connection), Some(turn)) => Ok(Lease { connection: connection?, _turn: turn }),
+            _ => {
+                shared.timeouts.fetch_add(1, Ordering::Relaxed);
+                Err(StoreError::PoolTimeout)
+            }
+        }
     }
 
-    /// What the pool's gauges show.
+    /// What the pool's gauges show. A connection whose turn somebody has is used, whether or not they have noticed yet.
     pub(super) fn state(&self) -> PoolState {
         let state = self.0.pool.state();
+        let taken = u32::try_from(self.0.turns.taken()).unwrap_or(u32::MAX);
+        let used = state.connections.min(taken);
         PoolState {
-            idle: state.idle_connections,
-            used: state.connections.saturating_sub(state.idle_connections),
+            idle: state.connections - used,
+            used,
             max: self.0.pool.config().max_size,
             pending: self.0.waiting.load(Ordering::Relaxed),
             timeouts_total: state.statistics.get_timed_out + self.0.timeouts.load(Ordering::Relaxed),

@@ -59,7 +59,7 @@ impl Drop for Probe {
 }
 
 impl Db {
-    /// A connection, its wait measured, and the probe of the operation that it is for. An operation that gets none has failed,
+    /// A connection, its wait measured (readiness asks before all others, so that a busy database is not taken for a dead one), and the probe of the operation that it is for. An operation that gets none has failed,
     /// and its wait is all the time it took: else an outage would show no failed operation.
     pub(super) async fn lease<'a>(
         &self,
@@ -67,7 +67,7 @@ impl Db {
         operation: Operation,
     ) -> Result<(Lease<'a>, Probe), StoreError> {
         let started = Instant::now();
-        let lease = connections.lease().await;
+        let lease = connections.lease(operation == Operation::SchemaCheck).await;
         let wait = started.elapsed();
         self.metrics.db_wait(wait);
         match lease {

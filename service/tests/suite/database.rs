@@ -346,12 +346,12 @@ async fn nobody_gets_a_connection_before_those_who_have_waited_longer() {
     let Some(_) = Cluster::get() else { return };
     let app = TestApp::builder(Backend::Postgres).config(|config| config.database.pool_size = 1).spawn().await;
     let ann = app.register("ann").await;
-    // Each client asks again as soon as it is answered, and has 99 others before it then.
-    let clients: Vec<_> = (0..100)
+    // Each client asks again as soon as it is answered, when others have waited for longer.
+    let clients: Vec<_> = (0..25)
         .map(|_| {
             let ann = ann.clone();
             tokio::spawn(async move {
-                for _ in 0..20 {
+                for _ in 0..80 {
                     ann.get("tasks").await.expect(200);
                 }
             })
@@ -364,6 +364,28 @@ async fn nobody_gets_a_connection_before_those_who_have_waited_longer() {
     let all = scrape.sum("db_client_connection_wait_time_seconds_count", &[]);
     let at_once = scrape.sum("db_client_connection_wait_time_seconds_bucket", &[("le", "0.001")]);
     assert!(all >= 2000.0 && at_once < 0.05 * all, "{at_once} of {all} did not wait");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_database_is_not_taken_for_a_dead_one() {
+    let Some(_) = Cluster::get() else { return };
+    let app = TestApp::builder(Backend::Postgres).config(|config| config.database.pool_size = 1).spawn().await;
+    let ann = app.register("ann").await;
+    slow_inserts(app.storage.postgres(), 0.4);
+    let writes: Vec<_> = (0..10)
+        .map(|_| {
+            let ann = ann.clone();
+            tokio::spawn(async move { ann.post("tasks", json!({"title": "Slow"})).await })
+        })
+        .collect();
+    eventually("nine wait for the one connection", async || {
+        Scrape::of(&app.admin).await.value("db_client_connection_pending_requests") >= 8.0
+    })
+    .await;
+    app.api.get("/ready").await.expect(200);
+    for write in writes {
+        write.await.expect("the request's task");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,7 +76,7 @@ async fn a_configured_origin_may_call_and_no_other() {
     assert_eq!(allowed(&ask(&app, "GET", "/health", "origin: https://evil.example.com\r\n").await), "");
 
     // A page must be able to read a refusal too, or it sees a broken network in its place.
-    let _only_place = app.running.state().admission.enter().await.expect("a place");
+    let _only_place = app.running.state().admission.take().await.expect("a place");
     let long = format!("/{}", "x".repeat(9000));
     for (path, status) in [("/nowhere", 503), (&*long, 414)] {
         let refused = ask(&app, "GET", path, own).await;
@@ -92,7 +92,7 @@ async fn every_answer_keeps_the_browser_from_doing_more_than_showing_it() {
     for (path, status) in [("/health", 200), ("/api/v1/me", 401), ("/nowhere", 404), (&*long, 414), ("/docs/", 200)] {
         replies.push((ask(&app, "GET", path, "").await, status));
     }
-    let only_place = app.running.state().admission.enter().await.expect("a place");
+    let only_place = app.running.state().admission.take().await.expect("a place");
     replies.push((ask(&app, "GET", "/api/v1/me", "").await, 503));
     drop(only_place);
     for (reply, status) in &replies {

@@ -163,7 +163,7 @@ on_both_backends! {
             client.get("/fails").header("x-synthetic", "load").await.expect(500);
         }
         assert_eq!(counted(&app, "unmatched", 500, 4).await, kinds([("load", 1), ("none", 3)]));
-        let _only_place = app.running.state().admission.enter().await.expect("a place");
+        let _only_place = app.running.state().admission.take().await.expect("a place");
         for client in [&app.api, &ann, &loadtest] {
             client.get("me").header("x-synthetic", "load").await.expect(503);
         }
