@@ -38,7 +38,7 @@ impl Ground {
         let cluster = Cluster::get().context("PostgreSQL is not installed: scripts/install-test-tools")?;
         let database = cluster.create_empty_database();
         migrate::run(&database.url, migrate::Command::Up).await?;
-        let program = program.unwrap_or_else(|| testkit::process::binary("service", "task-api"));
+        let program = program.unwrap_or_else(|| testkit::process::binary("task-api"));
         let mut ground = Self { database, program, task_path: String::new(), token: String::new() };
         let server = Server::start(&ground.program, &[], &ground.environment("off"))?;
         let user = json!({"email": EMAIL, "password": PASSWORD, "name": "Benchmark"});

@@ -35,7 +35,7 @@ impl Builder {
     /// `task-api` with both listeners on free ports: built if need be, so that any crate's tests can start it. Without
     /// further settings it keeps its tasks in a SQLite file of its directory.
     pub fn task_api() -> Self {
-        Self::new(binary("service", "task-api")).env("LISTEN_ADDR", "127.0.0.1:0").env("ADMIN_ADDR", "127.0.0.1:0")
+        Self::new(binary("task-api")).env("LISTEN_ADDR", "127.0.0.1:0").env("ADMIN_ADDR", "127.0.0.1:0")
     }
 
     /// Adds an argument.
@@ -181,22 +181,24 @@ impl Lines {
 
 /// The path of a binary of this workspace in the profile of the running test, built by Cargo where it is not up to date. Cargo is
 /// asked once in each test process: it takes a second to say that nothing has changed.
-pub fn binary(package: &str, name: &str) -> PathBuf {
-    static BUILT: Mutex<BTreeMap<(String, String), PathBuf>> = Mutex::new(BTreeMap::new());
+pub fn binary(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    built.entry((package.to_owned(), name.to_owned())).or_insert_with(|| build(package, name)).clone()
+    built.entry(name.to_owned()).or_insert_with(|| build(name)).clone()
 }
 
-fn build(package: &str, name: &str) -> PathBuf {
+fn build(name: &str) -> PathBuf {
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    // Of the workspace, as the tests are built: for one package alone the dependencies have other features, and would be compiled
+    // once more.
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--locked", "--package", package, "--bin", name, "--profile", profile])
+        .args(["build", "--quiet", "--locked", "--workspace", "--bin", name, "--profile", profile])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(crate::root())
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo starts");
-    assert!(output.status.success(), "cargo build --package {package} failed, its errors are above");
+    assert!(output.status.success(), "cargo build --bin {name} failed, its errors are above");
     let messages = output.stdout.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
     let executables = messages.filter(|message: &Value| message["target"]["name"] == name);
     let mut paths = executables.filter_map(|message| message["executable"].as_str().map(PathBuf::from));

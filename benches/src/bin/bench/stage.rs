@@ -59,7 +59,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts everything and fills both databases.
     pub(crate) async fn set(program: Option<PathBuf>, size: Size, threads: usize) -> anyhow::Result<Self> {
-        let program = program.unwrap_or_else(|| testkit::process::binary("service", "task-api"));
+        let program = program.unwrap_or_else(|| testkit::process::binary("task-api"));
         let settings = SETTINGS.iter().map(|&line| line.to_owned()).collect();
         let cluster = Private::start(Options { settings, tls: None });
         let cluster = cluster.context("PostgreSQL is not installed: scripts/install-test-tools")?;

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 
 /// Measures, prints, and returns how many bounds are broken.
 pub(crate) async fn run(args: &Args, program: Option<PathBuf>) -> anyhow::Result<usize> {
-    let program = program.unwrap_or_else(|| testkit::process::binary("service", "task-api"));
+    let program = program.unwrap_or_else(|| testkit::process::binary("task-api"));
     let (mut empty, mut existing) = (Vec::new(), Vec::new());
     for round in 0..=args.rounds {
         let folder = TempDir::new()?;

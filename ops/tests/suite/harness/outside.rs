@@ -88,7 +88,7 @@ impl Outside {
             ("SYNTHETIC_SECRET", super::stage::SYNTHETIC_SECRET.to_owned()),
         ];
         let resolve = format!("{NAME}={}", addresses.join(","));
-        let builder = Builder::new(binary("canary", "canary")).arg("serve").arg("--resolve").arg(&resolve);
+        let builder = Builder::new(binary("canary")).arg("serve").arg("--resolve").arg(&resolve);
         let process = settings.iter().fold(builder, |builder, (name, value)| builder.env(name, value)).start();
         process.log("canary_run").await;
         self.canary = Some(process);
