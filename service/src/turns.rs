@@ -34,6 +34,8 @@ struct State {
 
 struct Waiting {
     since: Instant,
+    /// Before all who are not, and not refused for them.
+    is_next: bool,
     turn: oneshot::Sender<Turn>,
 }
 
@@ -58,12 +60,12 @@ impl Turns {
 
     /// Waits for a turn. `None` if there was none in time.
     pub async fn take(&self) -> Option<Turn> {
-        self.wait(VecDeque::push_back).await
+        self.wait(false).await
     }
 
-    /// Waits for the next turn, before all who wait already.
+    /// Waits for the next turn, before all who wait already; among several of these, the newest goes first.
     pub async fn take_next(&self) -> Option<Turn> {
-        self.wait(VecDeque::push_front).await
+        self.wait(true).await
     }
 
     /// How many have a turn, those among them who have not noticed yet.
@@ -71,8 +73,8 @@ impl Turns {
         self.0.state().taken
     }
 
-    async fn wait(&self, line_up: impl FnOnce(&mut VecDeque<Waiting>, Waiting)) -> Option<Turn> {
-        let turn = {
+    async fn wait(&self, is_next: bool) -> Option<Turn> {
+        let (turn, refused) = {
             let mut state = self.0.state();
             if state.taken < self.0.taken_max {
                 state.taken += 1;
@@ -81,13 +83,17 @@ impl Turns {
             if self.0.wait_max.is_zero() {
                 return None;
             }
-            if state.queue.len() >= QUEUED_MAX {
-                state.queue.pop_front(); // which tells it
-            }
+            let refused = if state.queue.len() >= QUEUED_MAX { state.refuse() } else { None };
             let (sender, turn) = oneshot::channel();
-            line_up(&mut state.queue, Waiting { since: Instant::now(), turn: sender });
-            turn
+            let waiting = Waiting { since: Instant::now(), is_next, turn: sender };
+            if is_next {
+                state.queue.push_front(waiting)
+            } else {
+                state.queue.push_back(waiting)
+            }
+            (turn, refused)
         };
+        drop(refused); // which tells it
         tokio::time::timeout(self.0.wait_max, turn).await.ok()?.ok()
     }
 }
@@ -100,13 +106,19 @@ impl Shared {
 }
 
 impl State {
+    /// Takes out the one that has waited longest, of those who are not to go next.
+    fn refuse(&mut self) -> Option<Waiting> {
+        let longest = self.queue.iter().position(|waiting| !waiting.is_next)?;
+        self.queue.remove(longest)
+    }
+
     /// Whoever goes next, of those who are still there.
     fn next(&mut self, fair_wait_max: Duration) -> Option<oneshot::Sender<Turn>> {
         while self.queue.front().is_some_and(|waiting| waiting.turn.is_closed()) {
             self.queue.pop_front();
         }
         let is_fair = self.queue.len() <= self.taken
-            || self.queue.front().is_some_and(|waiting| waiting.since.elapsed() < fair_wait_max);
+            || self.queue.front().is_some_and(|first| first.is_next || first.since.elapsed() < fair_wait_max);
         loop {
             let waiting = if is_fair { self.queue.pop_front() } else { self.queue.pop_back() }?;
             if !waiting.turn.is_closed() {
@@ -185,6 +197,19 @@ mod tests {
         drop(goes_next.now_or_never().flatten().unwrap());
         assert!(waits.now_or_never().flatten().is_some());
         assert_eq!(door.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_is_to_go_next_is_not_refused_for_those_who_come_later() {
+        let door = Turns::new(0, LONG, LONG);
+        let mut goes_next = pin!(door.take_next());
+        assert!(goes_next.as_mut().now_or_never().is_none());
+        let mut waiting: Vec<_> = (0..QUEUED_MAX).map(|_| Box::pin(door.take())).collect();
+        for one in &mut waiting {
+            assert!(one.now_or_never().is_none());
+        }
+        assert!(goes_next.now_or_never().is_none());
+        assert!(waiting.swap_remove(0).now_or_never().is_some());
     }
 
     #[tokio::test]

@@ -59,8 +59,8 @@ impl Drop for Probe {
 }
 
 impl Db {
-    /// A connection, its wait measured (readiness asks before all others, so that a busy database is not taken for a dead one), and the probe of the operation that it is for. An operation that gets none has failed,
-    /// and its wait is all the time it took: else an outage would show no failed operation.
+    /// A connection, its wait measured, and the probe of the operation that it is for. An operation that gets none has failed,
+    /// and its wait is all the time it took: else an outage would show no failed operation. Readiness asks before all others.
     pub(super) async fn lease<'a>(
         &self,
         connections: &'a Connections,
