@@ -35,6 +35,7 @@ mod pages;
 mod paging;
 mod plans;
 mod planted;
+mod pool;
 mod projects;
 mod purge;
 mod readme;
