@@ -11,7 +11,6 @@ pub mod tokens;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use http::request::Parts;
 use jiff::Timestamp;
@@ -23,6 +22,7 @@ use uuid::Uuid;
 use crate::app::AppState;
 use crate::http::edge::ClientAddress;
 use crate::http::extract::Caller;
+use crate::http::json::Json;
 use crate::http::problem::{Kind, Problem};
 use crate::store::users::UserRow;
 use passwords::PasswordError;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use telemetry::metrics::AuthResult;
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 use super::{Admitted, TokenPair};
 use crate::app::AppState;
 use crate::http::extract::Body;
+use crate::http::json::Json;
 use crate::http::problem::{Kind, Problem};
 
 /// What refreshing takes.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
@@ -13,6 +12,7 @@ use uuid::Uuid;
 use super::{Admitted, Session, normalized_email, tokens};
 use crate::app::AppState;
 use crate::http::extract::Body;
+use crate::http::json::Json;
 use crate::http::problem::{FieldError, Kind, Problem};
 use crate::http::validate::Checks;
 use crate::store::users::{NewUser, UserRow};

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use telemetry::metrics::Exposition;
 use utoipa::ToSchema;
 
+use super::json::Json;
 use super::problem::{Kind, Problem};
 use crate::app::AppState;
 

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use super::json::WriteJson;
 use super::problem::{Kind, Problem};
 use crate::store::idempotency::{Keyed, StoredResponse};
 
@@ -14,7 +15,17 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// An answer with a JSON body.
 pub fn rendered(status: StatusCode, body: &impl Serialize) -> StoredResponse {
-    let body = serde_json::to_string(body).unwrap_or_default();
+    stored(status, serde_json::to_string(body).unwrap_or_default())
+}
+
+/// The same of what writes itself.
+pub fn written(status: StatusCode, body: &impl WriteJson) -> StoredResponse {
+    let mut text = Vec::with_capacity(body.bytes_hint());
+    body.write_json(&mut text);
+    stored(status, String::from_utf8(text).unwrap_or_default())
+}
+
+fn stored(status: StatusCode, body: String) -> StoredResponse {
     StoredResponse { status: status.as_u16(), location: None, etag: None, body }
 }
 

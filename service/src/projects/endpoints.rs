@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -14,6 +13,7 @@ use uuid::Uuid;
 use super::model::{Project, Role};
 use crate::app::AppState;
 use crate::http::extract::{Body, Caller, IdempotencyKey, PathId};
+use crate::http::json::Json;
 use crate::http::merge_patch::{not_null, or_null};
 use crate::http::problem::Problem;
 use crate::http::query::Parameters;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 use super::model::{Member, Role};
 use crate::app::AppState;
 use crate::http::extract::{Body, Caller, PathId, PathIds};
+use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 

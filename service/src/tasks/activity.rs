@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,6 +12,7 @@ use uuid::Uuid;
 
 use crate::app::AppState;
 use crate::http::extract::{Caller, PathId};
+use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::store::tasks::ActivityRow;

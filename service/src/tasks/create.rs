@@ -14,7 +14,7 @@ use crate::app::AppState;
 use crate::http::etag::etag;
 use crate::http::extract::{Body, Caller, IdempotencyKey};
 use crate::http::problem::Problem;
-use crate::http::replay::{fresh, rendered};
+use crate::http::replay::{self, fresh};
 use crate::http::validate::Checks;
 use crate::store::idempotency::StoredResponse;
 
@@ -22,7 +22,7 @@ fn answer(status: StatusCode, task: &Task) -> StoredResponse {
     StoredResponse {
         location: Some(format!("/api/v1/tasks/{}", task.id)),
         etag: Some(etag(task.version)),
-        ..rendered(status, task)
+        ..replay::written(status, task)
     }
 }
 

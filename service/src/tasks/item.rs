@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, StatusCode, header};
@@ -12,15 +11,16 @@ use super::requests::PatchTaskRequest;
 use crate::app::AppState;
 use crate::http::etag::{self, etag};
 use crate::http::extract::{Body, Caller, PathId};
+use crate::http::json::WrittenJson;
 use crate::http::problem::Problem;
 use crate::http::query::Parameters;
 use crate::http::validate::Checks;
 
 /// A task with its entity tag.
-type Tagged = ([(HeaderName, String); 1], Json<Task>);
+type Tagged = ([(HeaderName, String); 1], WrittenJson<Task>);
 
 fn tagged(task: Task) -> Tagged {
-    ([(header::ETAG, etag(task.version))], Json(task))
+    ([(header::ETAG, etag(task.version))], WrittenJson(task))
 }
 
 /// One task.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use http::{HeaderName, header};
 use serde::Serialize;
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 use super::model::{Priority, Status, Task};
 use crate::app::AppState;
 use crate::http::extract::Caller;
+use crate::http::json::WrittenJson;
 use crate::http::problem::{FieldError, Kind, Problem};
 use crate::http::query::Parameters;
 use crate::store::tasks::{Direction, Filter, Key, Order, Sort};
@@ -160,7 +160,7 @@ pub async fn list_tasks(
     State(state): State<Arc<AppState>>,
     caller: Caller,
     parameters: Parameters,
-) -> Result<(Option<[(HeaderName, String); 1]>, Json<TaskPage>), Problem> {
+) -> Result<(Option<[(HeaderName, String); 1]>, WrittenJson<TaskPage>), Problem> {
     parameters.expect(&KNOWN)?;
     let order = order(&parameters)?;
     let filter = filter(&parameters)?;
@@ -174,5 +174,5 @@ pub async fn list_tasks(
         let target = format!("</api/v1/tasks?{}>; rel=\"next\"", parameters.with_cursor(cursor));
         [(header::LINK, target)]
     });
-    Ok((link, Json(TaskPage { items, next_cursor })))
+    Ok((link, WrittenJson(TaskPage { items, next_cursor })))
 }
