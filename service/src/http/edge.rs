@@ -2,8 +2,9 @@
 //!
 //! The order matters. Outermost is [`observe`], so that metrics and the canonical line hold every request exactly once, also
 //! one that panicked, timed out, was shed or left. Then CORS and the security headers, so that what they answer is counted and
-//! what [`guard`] answers has them. Then [`guard`], which sheds, times out and catches panics. Compression is innermost.
+//! what is answered further in has them. Then the door ([`enter`]), which sheds, and [`guard`], which times out and catches panics. Compression is innermost.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -13,8 +14,7 @@ use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -29,6 +29,7 @@ use telemetry::traces::Traces;
 
 use super::problem::{Cause, Kind, Problem};
 use crate::app::AppState;
+use crate::turns::Turn;
 
 /// Longest URI that is looked at, in bytes.
 pub const URI_BYTES_MAX: usize = 8 * 1024;
@@ -232,37 +233,63 @@ fn finish(state: &AppState, account: &mut Account, mut response: Response) -> Re
     response
 }
 
-/// Sheds what is too much, ends what takes too long, and answers for what panics.
-///
-/// To refuse a request costs nearly what its answer costs: it was read, it is counted and logged, and its refusal is written. A
-/// service that refuses at once is asked again at once, and does nothing else in the end. So a request that finds the house full is
-/// kept for `QUEUE_TIMEOUT_MS`, in which its connection brings no other.
-pub async fn guard(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    if request.uri().path().len() + request.uri().query().map_or(0, str::len) > URI_BYTES_MAX {
-        state.metrics.rejected(Rejection::UriTooLong);
-        let detail = format!("a URI takes up to {URI_BYTES_MAX} bytes");
-        return ended(Problem::new(Kind::UriTooLong, detail), Outcome::Rejected);
+/// What the door says to a request.
+pub(super) enum Entry {
+    /// It may come in, with its place; one that takes none is a probe.
+    Inside(Option<Turn>),
+    /// It has to wait for a place.
+    Full,
+    /// It is not looked at, since its URI is too long.
+    UriTooLong,
+}
+
+/// Asks at the door. To refuse a request costs nearly what its answer costs: it was read, it is counted and logged, and its
+/// refusal is written. A service that refuses at once is asked again at once, and does nothing else in the end. So a request that
+/// finds the house full is kept for `QUEUE_TIMEOUT_MS`, in which its connection brings no other.
+pub(super) fn enter(state: &AppState, request: &Request) -> Entry {
+    let (path, query) = (request.uri().path(), request.uri().query());
+    if path.len() + query.map_or(0, str::len) > URI_BYTES_MAX {
+        return Entry::UriTooLong;
     }
     // Health and readiness are answered in any overload: a busy instance must not look like a dead one.
-    let is_probe = matches!(request.uri().path(), "/health" | "/ready");
-    let deadline = tokio::time::Instant::now() + state.request_timeout;
-    let permit = if is_probe {
-        None
-    } else if let Some(permit) = state.admission.try_take() {
-        Some(permit)
-    } else {
-        let _queued = state.metrics.queued_requests.guard();
-        state.admission.take().await
-    };
-    if permit.is_none() && !is_probe {
-        state.metrics.rejected(Rejection::InFlightLimit);
-        let problem = Problem::new(Kind::Overloaded, "too many requests are being handled").retry_after(1);
-        return ended(problem, Outcome::Rejected);
+    if matches!(path, "/health" | "/ready") {
+        return Entry::Inside(None);
     }
+    state.admission.try_take().map_or(Entry::Full, |place| Entry::Inside(Some(place)))
+}
+
+/// Refuses what [`enter`] did not look at, within the request's context, which its answer quotes.
+pub(super) async fn refuse_uri(state: Arc<AppState>) -> Result<Response, Infallible> {
+    state.metrics.rejected(Rejection::UriTooLong);
+    let detail = format!("a URI takes up to {URI_BYTES_MAX} bytes");
+    Ok(ended(Problem::new(Kind::UriTooLong, detail), Outcome::Rejected))
+}
+
+/// Waits for a place, or for the refusal.
+pub(super) async fn wait_for_place(state: &AppState) -> Result<Turn, Response> {
+    let _queued = state.metrics.queued_requests.guard();
+    if let Some(place) = state.admission.take().await {
+        return Ok(place);
+    }
+    state.metrics.rejected(Rejection::InFlightLimit);
+    let problem = Problem::new(Kind::Overloaded, "too many requests are being handled").retry_after(1);
+    Err(ended(problem, Outcome::Rejected))
+}
+
+/// Ends what is not answered by its `deadline`, and answers for what panics. The request keeps its place until then.
+pub(super) async fn guard<B>(
+    state: Arc<AppState>,
+    deadline: tokio::time::Instant,
+    _place: Option<Turn>,
+    answer: impl Future<Output = Result<http::Response<B>, Infallible>>,
+) -> Result<Response, Infallible>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
     // Pinned here, it is dropped at the end: what it was about learns then that its time was over.
-    let mut work = std::pin::pin!(AssertUnwindSafe(next.run(request)).catch_unwind());
-    match tokio::time::timeout_at(deadline, work.as_mut()).await {
-        Ok(Ok(response)) => response,
+    let mut work = std::pin::pin!(AssertUnwindSafe(answer).catch_unwind());
+    Ok(match tokio::time::timeout_at(deadline, work.as_mut()).await {
+        Ok(Ok(response)) => response?.map(Body::new),
         Ok(Err(panic)) => {
             state.metrics.panic();
             // Of the panic's own text, which may quote anything, the hook has kept what redaction leaves.
@@ -275,7 +302,7 @@ pub async fn guard(State(state): State<Arc<AppState>>, request: Request, next: N
             let problem = Problem::new(Kind::Timeout, "the request was given up").retry_after(1);
             ended(problem, Outcome::TimedOut)
         }
-    }
+    })
 }
 
 fn ended(problem: Problem, outcome: Outcome) -> Response {
@@ -315,7 +342,7 @@ pub fn account_unseen(
 }
 
 /// Headers that keep browsers from doing more with an answer than showing it.
-pub async fn security_headers(mut response: Response) -> Response {
+pub(super) fn security_headers(mut response: Response) -> Response {
     const HEADERS: [(HeaderName, &str); 4] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),

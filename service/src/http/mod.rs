@@ -6,6 +6,7 @@ pub mod docs;
 pub mod edge;
 pub mod etag;
 pub mod extract;
+pub mod guarded;
 pub mod json;
 pub mod linger;
 pub mod merge_patch;

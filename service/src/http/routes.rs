@@ -61,7 +61,7 @@ routes! {
 /// The router of the API and of `more` routes, with the edge around it.
 pub fn router(state: Arc<AppState>, cors_allowed_origins: &[http::HeaderValue], more: Router<Arc<AppState>>) -> Router {
     let observe = super::observed::ObserveLayer(Arc::clone(&state));
-    unobserved(Arc::clone(&state), cors_allowed_origins, more).layer(observe).with_state(state)
+    behind(Some(observe), Arc::clone(&state), cors_allowed_origins, more).with_state(state)
 }
 
 /// The same without its outermost layer, `observe`: no request is counted, logged or traced, and no answer has ids. Nothing
@@ -71,23 +71,35 @@ pub fn unobserved(
     cors_allowed_origins: &[http::HeaderValue],
     more: Router<Arc<AppState>>,
 ) -> Router<Arc<AppState>> {
-    use super::edge;
-    use super::problem::{Kind, Problem};
-    use axum::middleware::{from_fn_with_state, map_response};
+    behind(None, state, cors_allowed_origins, more)
+}
 
-    let router = table()
+/// All layers are one to the router: it clones and boxes each that it knows of for each request.
+fn behind(
+    observe: Option<super::observed::ObserveLayer>,
+    state: Arc<AppState>,
+    cors_allowed_origins: &[http::HeaderValue],
+    more: Router<Arc<AppState>>,
+) -> Router<Arc<AppState>> {
+    use super::problem::{Kind, Problem};
+    use super::{edge, guarded::GuardLayer};
+    use tower::util::{MapResponseLayer, option_layer};
+
+    let cors = (!cors_allowed_origins.is_empty()).then(|| cors(cors_allowed_origins));
+    let compress = tower_http::compression::CompressionLayer::new().compress_when(Worthwhile);
+    // The first is the outermost.
+    let layers = (
+        option_layer(observe),
+        option_layer(cors),
+        MapResponseLayer::new(edge::security_headers),
+        GuardLayer(state),
+        compress,
+    );
+    table()
         .merge(more)
         .fallback(|| async { Problem::not_found("path") })
-        .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed, "see /openapi.json") });
-    // The last layer added is the outermost.
-    let mut router = router
-        .layer(tower_http::compression::CompressionLayer::new().compress_when(Worthwhile))
-        .layer(from_fn_with_state(state, edge::guard))
-        .layer(map_response(edge::security_headers));
-    if !cors_allowed_origins.is_empty() {
-        router = router.layer(cors(cors_allowed_origins));
-    }
-    router
+        .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed, "see /openapi.json") })
+        .layer(layers)
 }
 
 /// Bodies over 1 KiB are worth compressing. One with an entity tag is not: the strong tag names its very bytes.

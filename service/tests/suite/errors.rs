@@ -4,12 +4,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::middleware::from_fn_with_state;
 use serde_json::{Value, json};
 use service::app::App;
 use service::clock::Clock;
 use service::config::Config;
-use service::http::edge;
+use service::http::guarded::GuardLayer;
 use service::http::observed::ObserveLayer;
 use telemetry::errors::SentrySettings;
 
@@ -276,8 +275,7 @@ fn panics_in_a_process_of_its_own() {
         let state = app.state();
         let router = axum::Router::new()
             .route("/boom", axum::routing::get(boom))
-            .layer(from_fn_with_state(Arc::clone(state), edge::guard))
-            .layer(ObserveLayer(Arc::clone(state)));
+            .layer((ObserveLayer(Arc::clone(state)), GuardLayer(Arc::clone(state))));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let api = Api::new(format!("http://{}", listener.local_addr().expect("a bound listener")));
         tokio::spawn(collector::serve(listener, router));
