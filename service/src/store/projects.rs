@@ -39,7 +39,7 @@ const POSTGRES_CREATE: &str = "WITH new AS (\
 impl CreateProject {
     fn statement(&self) -> Statement<(Id,)> {
         let project = &self.project;
-        Statement::postgres(
+        Statement::numbered(
             POSTGRES_CREATE,
             binds![
                 project.id,
@@ -203,7 +203,7 @@ impl Db {
                     async move {
                         // First: a member who is being added at this moment would else be overlooked, and keep the project.
                         let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(members::lock(id), connection).await?;
-                        let statement = Statement::<(Text, Bool)>::postgres(POSTGRES_DELETE, binds![id, user_id, now]);
+                        let statement = Statement::<(Text, Bool)>::numbered(POSTGRES_DELETE, binds![id, user_id, now]);
                         let rows: Vec<(Role, bool)> = diesel_async::RunQueryDsl::load(statement, connection).await?;
                         Ok(End::Commit(match rows.first() {
                             Some((role, personal)) => judge_delete(*role, *personal),

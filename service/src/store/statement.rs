@@ -2,7 +2,7 @@
 //!
 //! Diesel's query builder has neither row comparison, nor lateral joins, nor a CTE that writes, and its `sql_query` is
 //! prepared anew on each call. A [`Statement`] is prepared once per connection and cached by its text, its binds carry their
-//! types, and one text serves both backends: `?` marks a bind on either.
+//! types, and one text serves both backends: `?` marks a bind on either, and so do `$1`, `$2`.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -77,7 +77,7 @@ bind_from! {
 enum Placeholders {
     /// `?`, in order: both backends.
     Portable,
-    /// `$1`, `$2`, …, each any number of times: PostgreSQL only.
+    /// `$1`, `$2`, …, each any number of times, and on SQLite each the first time in order.
     Numbered,
 }
 
@@ -97,8 +97,9 @@ impl<Row> Statement<Row> {
         Statement { text: text.into(), binds, placeholders: Placeholders::Portable, cached: true, row: PhantomData }
     }
 
-    /// A statement for PostgreSQL; `$n` in the text is the n-th bind.
-    pub(crate) fn postgres(text: impl Into<Cow<'static, str>>, binds: Vec<Bind>) -> Self {
+    /// A statement in which `$n` is the n-th bind: for PostgreSQL, and for SQLite where the binds come in order. Its text is sent as
+    /// it stands, where the other kind is put together each time.
+    pub(crate) fn numbered(text: impl Into<Cow<'static, str>>, binds: Vec<Bind>) -> Self {
         Statement { placeholders: Placeholders::Numbered, ..Statement::new(text, binds) }
     }
 
@@ -118,7 +119,8 @@ impl<Row> Statement<Row> {
 impl<Row> Statement<Row> {
     /// Asks SQLite how it would run this: rows of node, parent, unused, text.
     pub(crate) fn explained(self) -> Statement<(Integer, Integer, Integer, Text)> {
-        Statement::new(format!("EXPLAIN QUERY PLAN {}", self.text), self.binds)
+        let text = format!("EXPLAIN QUERY PLAN {}", self.text);
+        Statement { placeholders: self.placeholders, ..Statement::new(text, self.binds) }
     }
 }
 

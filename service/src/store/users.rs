@@ -64,7 +64,7 @@ impl Db {
         let NewUser { user, password_hash, project_id, session_id, session_expires_at } = new;
         let now = user.created_at;
         if !self.is_sqlite() {
-            let statement = Statement::<(Id,)>::postgres(
+            let statement = Statement::<(Id,)>::numbered(
                 POSTGRES,
                 binds![user.id, user.email, user.name, password_hash, now, project_id, session_id, session_expires_at],
             );

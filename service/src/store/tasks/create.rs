@@ -77,7 +77,7 @@ impl CreateTask {
     fn statement(&self) -> Statement<CreateRow> {
         let new = &self.new;
         let sql: &'static str = if new.parent_id.is_some() { &UNDER_PARENT } else { &PLAIN };
-        Statement::postgres(
+        Statement::numbered(
             sql,
             binds![
                 self.user_id,

@@ -49,7 +49,7 @@ impl DeleteTask {
             IfMatch::Any => None,
             IfMatch::Versions(versions) => Some(versions.clone()),
         };
-        Statement::postgres(POSTGRES, binds![self.id, self.user_id, self.now, versions, Uuid::now_v7()])
+        Statement::numbered(POSTGRES, binds![self.id, self.user_id, self.now, versions, Uuid::now_v7()])
     }
 
     fn outcome(&self, rows: Vec<(Role, i64)>) -> Result<(), Refusal> {

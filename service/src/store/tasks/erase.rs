@@ -96,11 +96,11 @@ impl Effect for EraseTask {
                 IfMatch::Versions(versions) => Some(versions.clone()),
             };
             let target = binds![self.id, self.user_id, versions];
-            let target = Statement::<(Text, BigInt, BigInt)>::postgres(POSTGRES_LOCK, target);
+            let target = Statement::<(Text, BigInt, BigInt)>::numbered(POSTGRES_LOCK, target);
             if let Err(refusal) = self.outcome(target.load(connection).await?) {
                 return Ok(End::Rollback(Err(refusal)));
             }
-            let delete = Statement::<(BigInt,)>::postgres(POSTGRES_DELETE, binds![self.id]);
+            let delete = Statement::<(BigInt,)>::numbered(POSTGRES_DELETE, binds![self.id]);
             let gone: Vec<(i64,)> = delete.load(connection).await?;
             Ok(End::Commit(Ok(gone.into_iter().map(|(count,)| u64::try_from(count).unwrap_or(0)).sum())))
         }

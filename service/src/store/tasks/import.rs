@@ -40,7 +40,7 @@ pub(super) struct Import(Statement<(Id, Id)>);
 impl Import {
     /// An import of tasks that have no parent, each with an id of its own.
     pub(super) fn of(user_id: Uuid, tasks: &[&NewTask], now: Timestamp) -> Import {
-        Import(Statement::postgres(
+        Import(Statement::numbered(
             TEXT,
             binds![
                 user_id,

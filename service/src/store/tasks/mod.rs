@@ -88,15 +88,15 @@ pub(crate) type TaskRow = (
 const VISIBLE: &str = concat!(
     "SELECT ",
     columns!("t."),
-    ", m.role FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = ? ",
-    "WHERE t.id = ? AND t.deleted_at IS NULL"
+    ", m.role FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $1 ",
+    "WHERE t.id = $2 AND t.deleted_at IS NULL"
 );
 
 /// [`TaskRow`] and the role: one column more than Diesel's tuples of 16 would leave room for beside another.
 type VisibleRow = (TaskRow, Text);
 
 fn visible(user_id: Uuid, id: Uuid) -> Statement<VisibleRow> {
-    Statement::new(VISIBLE, binds![user_id, id])
+    Statement::numbered(VISIBLE, binds![user_id, id])
 }
 
 impl Db {

@@ -105,7 +105,7 @@ impl PatchTask {
             IfMatch::Versions(versions) => Some(versions.clone()),
         };
         let sql: &'static str = if parent.is_some() { &UNDER_PARENT } else { &PLAIN };
-        Statement::postgres(
+        Statement::numbered(
             sql,
             binds![
                 self.id,

@@ -112,7 +112,7 @@ async fn run_postgres(
     let _: Vec<(bool,)> = tree::lock(id).load(connection).await?;
     let fits: Vec<(bool,)> = fits(id).load(connection).await?;
     let fits = fits == [(true,)];
-    let restore = Statement::<RestoreRow>::postgres(POSTGRES, binds![id, user_id, now, Uuid::now_v7(), fits]);
+    let restore = Statement::<RestoreRow>::numbered(POSTGRES, binds![id, user_id, now, Uuid::now_v7(), fits]);
     let rows: Vec<(Role, bool, bool, Option<Task>)> = restore.load(connection).await?;
     let Some((role, deleted, parent_ok, task)) = rows.into_iter().next() else { return Ok(Err(Refusal::NotFound)) };
     Ok(judge(role, deleted, parent_ok, fits).map(|_| task))

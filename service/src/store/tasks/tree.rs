@@ -70,7 +70,7 @@ pub(super) fn judge_sqlite(
 
 /// Takes the lock of the tree in which `task_id` lies, until the transaction ends. PostgreSQL.
 pub(super) fn lock(task_id: Uuid) -> Statement<(Bool,)> {
-    Statement::postgres(
+    Statement::numbered(
         "SELECT pg_advisory_xact_lock(hashtextextended(project_id::text, 0)) IS NOT NULL FROM tasks WHERE id = $1",
         binds![task_id],
     )
@@ -80,7 +80,7 @@ pub(super) fn lock(task_id: Uuid) -> Statement<(Bool,)> {
 /// In the order of the projects, so that two batches never wait for each other. PostgreSQL.
 pub(super) fn lock_all(user_id: Uuid, task_ids: &[Uuid], whole: bool) -> Statement<(Bool,)> {
     let function = if whole { "pg_advisory_xact_lock" } else { "pg_advisory_xact_lock_shared" };
-    Statement::postgres(
+    Statement::numbered(
         format!(
             "SELECT {function}(hashtextextended(p.project_id::text, 0)) IS NOT NULL FROM (\
                SELECT DISTINCT t.project_id FROM tasks t \
@@ -93,7 +93,7 @@ pub(super) fn lock_all(user_id: Uuid, task_ids: &[Uuid], whole: bool) -> Stateme
 
 /// The locks of these tasks' rows, in the order of their ids: of those that the user may change. PostgreSQL.
 pub(super) fn lock_rows(user_id: Uuid, task_ids: &[Uuid]) -> Statement<(Bool,)> {
-    Statement::postgres(
+    Statement::numbered(
         "SELECT TRUE FROM tasks t \
            JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $1 AND m.role <> 'viewer' \
          WHERE t.id = ANY ($2::uuid[]) ORDER BY t.id FOR NO KEY UPDATE OF t",
