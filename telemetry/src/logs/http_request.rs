@@ -4,6 +4,7 @@ use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use uuid::Uuid;
 
+use super::decimal;
 use crate::{
     catalogue::{HTTP_REQUEST, Synthetic},
     redact::redact_path,
@@ -74,7 +75,7 @@ pub struct HttpRequestEvent<'a> {
 
 /// The level is part of an event's static description, hence two events of one shape.
 macro_rules! emit {
-    ($level:expr, $event:expr) => {
+    ($level:expr, $event:expr, $user_id:expr) => {
         tracing::event!(
             target: "http",
             $level,
@@ -86,8 +87,8 @@ macro_rules! emit {
             duration_ms = milliseconds($event.duration),
             db_time_ms = milliseconds($event.db_time),
             db_queries = $event.db_queries,
-            user_id = $event.user_id.map(tracing::field::display),
-            client_address = $event.client_address.map(tracing::field::display),
+            user_id = $user_id,
+            client_address = $event.client_address.map(decimal::address).as_deref(),
             bytes = $event.bytes,
             outcome = $event.outcome.as_str(),
             synthetic = $event.synthetic.known(),
@@ -100,10 +101,12 @@ macro_rules! emit {
 impl HttpRequestEvent<'_> {
     /// Writes the line: at ERROR for a status of 500 or above and where there is a cause, else at INFO.
     pub fn emit(&self) {
+        let mut buffer = Uuid::encode_buffer();
+        let user_id = self.user_id.map(|id| &*id.hyphenated().encode_lower(&mut buffer));
         if self.status >= 500 || self.cause.is_some() {
-            emit!(tracing::Level::ERROR, self);
+            emit!(tracing::Level::ERROR, self, user_id);
         } else {
-            emit!(tracing::Level::INFO, self);
+            emit!(tracing::Level::INFO, self, user_id);
         }
     }
 
@@ -122,7 +125,10 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 fn cut_path(path: &str) -> &str {
-    path.char_indices().nth(PATH_CHARACTERS_MAX).map_or(path, |(end, _)| &path[..end])
+    // A character has one byte at least.
+    let is_short = path.len() <= PATH_CHARACTERS_MAX;
+    let end = if is_short { None } else { path.char_indices().nth(PATH_CHARACTERS_MAX) };
+    end.map_or(path, |(end, _)| &path[..end])
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer::Context};
 
 use super::{
-    escape, timestamp,
+    decimal, escape, timestamp,
     writer::{Drops, LogWriter},
 };
 use crate::{
@@ -113,7 +113,7 @@ fn append_request(context: &RequestContext, line: &mut Vec<u8>) {
 /// Appends `,"name":`. Names of fields are identifiers or string literals in our code, yet escaped all the same.
 pub(super) fn append_name(name: &str, line: &mut Vec<u8>) {
     line.push(b',');
-    escape::string(name, line);
+    escape::whole(name, line);
     line.push(b':');
 }
 
@@ -166,20 +166,21 @@ impl Fields<'_> {
 
 impl Visit for Fields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        if value.is_finite() {
+        self.name(field);
+        if !decimal::thousandths(value, self.line) {
             // The debug form switches to an exponent where the other prints 300 digits.
-            self.number(field, format_args!("{value:?}"));
-        } else {
-            self.number(field, format_args!("null"));
+            let _ = if value.is_finite() { write!(self.line, "{value:?}") } else { self.line.write_all(b"null") };
         }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.number(field, format_args!("{value}"));
+        self.name(field);
+        decimal::signed(value, self.line);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.number(field, format_args!("{value}"));
+        self.name(field);
+        decimal::unsigned(value, self.line);
     }
 
     fn record_i128(&mut self, field: &Field, value: i128) {

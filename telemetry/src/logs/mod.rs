@@ -4,6 +4,7 @@
 //! [`RequestContext`](crate::context::RequestContext), not from spans.
 
 mod control;
+mod decimal;
 mod escape;
 mod http_request;
 mod json;
