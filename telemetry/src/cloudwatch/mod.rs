@@ -30,3 +30,5 @@ pub(crate) use self::{queue::Queue, worker::on_own_thread};
 
 #[cfg(test)]
 mod queue_tests;
+#[cfg(test)]
+mod signed_tests;

@@ -71,6 +71,16 @@ pub(crate) fn subscriber(
     }
 }
 
+/// Appends text as JSON, in quotes, however long it is.
+pub(crate) fn append_json_string(text: &str, out: &mut Vec<u8>) {
+    escape::whole(text, out);
+}
+
+/// Appends a whole number.
+pub(crate) fn append_number(number: i64, out: &mut Vec<u8>) {
+    decimal::signed(number, out);
+}
+
 /// Text as JSON, in quotes.
 pub(crate) fn json_string(text: &str) -> String {
     let mut out = Vec::new();
