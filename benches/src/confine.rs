@@ -38,6 +38,13 @@ impl Confined {
         Ok(confined)
     }
 
+    /// The worker threads of a service that is in such a cgroup from its start: it counts its processors by the quota. One that is
+    /// moved there later has counted all, and has to be told.
+    pub fn workers(cpus: f64) -> (&'static str, String) {
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        ("TOKIO_WORKER_THREADS", (cpus as usize).clamp(1, all).to_string())
+    }
+
     fn write(&self, file: &str, value: &str) -> anyhow::Result<()> {
         fs::write(self.0.join(file), value).with_context(|| format!("{file} of {}", self.0.display()))
     }

@@ -60,7 +60,8 @@ fn main() -> anyhow::Result<()> {
 async fn measure(args: &Args) -> anyhow::Result<()> {
     let ground = Ground::prepare(args.program.clone()).await?;
     let receiver = Receiver::start(Duration::ZERO)?;
-    let environment = [ground.environment("info"), traces_to(&receiver.url())].concat();
+    let mut environment = [ground.environment("info"), traces_to(&receiver.url())].concat();
+    environment.extend((args.cpus > 0.0).then(|| Confined::workers(args.cpus)));
     let server = Server::start(&ground.program, &[], &environment)?;
     // Dropped after the server: a cgroup goes when nobody is in it.
     let (confined, server) = ((args.cpus > 0.0).then(|| Confined::new(server.id(), args.cpus)).transpose()?, server);

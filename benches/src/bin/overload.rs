@@ -95,6 +95,7 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     let receiver = Receiver::start(Duration::ZERO)?;
     let traces = if args.no_traces { Vec::new() } else { traces_to(&receiver.url()) };
     let mut environment = [ground.environment("info"), traces].concat();
+    environment.extend((args.cpus > 0.0).then(|| Confined::workers(args.cpus)));
     environment.extend(args.max_in_flight.map(|most| ("MAX_IN_FLIGHT", most.to_string())));
     let server = Server::start(&ground.program, &[], &environment)?;
     // Dropped after the server: a cgroup goes when nobody is in it.
