@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
+use testkit::postgres::Cluster;
 
 use crate::harness::bugsink::Bugsink;
 use crate::harness::client::{Api, PASSWORD};
 use crate::harness::collector::{Collector, Mode};
 use crate::harness::faulty::{PANICS, faulty_task_api};
 use crate::harness::moto::Moto;
-use crate::harness::process::{Process, Serving, Signal};
+use crate::harness::process::{Builder, Process, Serving, Signal};
 use crate::signals::half_a_request;
 use crate::traces::break_tasks;
 
@@ -26,8 +27,8 @@ const MARK: &str = "found-in-every-place";
 /// A caller's trace that is recorded.
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// Every request that could tell, and the tokens that were made meanwhile.
-async fn plant(process: &Process, api: &Api) -> Vec<String> {
+/// Every request that could tell, and the tokens that were made meanwhile. `fail` makes every look at the tasks fail.
+async fn plant(process: &Process, api: &Api, fail: impl FnOnce(&Process)) -> Vec<String> {
     let email = "quokka-address@example.com";
     let register = json!({"email": email, "password": "quokka-password", "name": "quokka-name"});
     let session = api.post("auth/register", register.clone()).header("x-synthetic-secret", SYNTHETIC_SECRET);
@@ -100,7 +101,7 @@ async fn plant(process: &Process, api: &Api) -> Vec<String> {
     ] {
         api.request(Method::POST, PANICS).body("text/plain", body).await.expect(500);
     }
-    break_tasks(process);
+    fail(process);
     ann.post("tasks", texts)
         .header("cookie", "id=quokka-cookie")
         .header("referer", "https://x/?quokka")
@@ -113,10 +114,22 @@ async fn plant(process: &Process, api: &Api) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_is_planted_in_a_request_is_in_any_of_the_five_places() {
+    look_in_all_places(faulty_task_api(), break_tasks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_is_what_postgresql_could_tell_of_it() {
+    let Some(cluster) = Cluster::get() else { return };
+    let database = cluster.create_empty_database();
+    let service = faulty_task_api().env("DATABASE_URL", &database.url).env("AUTO_MIGRATE", "true");
+    look_in_all_places(service, |_| drop(database.psql("ALTER TABLE tasks RENAME TO gone"))).await;
+}
+
+async fn look_in_all_places(service: Builder, fail: impl FnOnce(&Process)) {
     let (Some(moto), Some(bugsink)) = (Moto::get(), Bugsink::start().await) else { return };
     let collector = Collector::start(Mode::Healthy).await;
     let group = format!("/test/planted/{}", uuid::Uuid::now_v7().simple());
-    let mut process = faulty_task_api()
+    let mut process = service
         .env("RUST_LOG", "trace")
         .env("REQUEST_TIMEOUT_MS", "3000")
         .env("SYNTHETIC_SECRET", SYNTHETIC_SECRET)
@@ -133,7 +146,7 @@ async fn nothing_that_is_planted_in_a_request_is_in_any_of_the_five_places() {
         .serve()
         .await;
     let (api, admin) = (process.api().await, process.admin().await);
-    let tokens = plant(&process, &api).await;
+    let tokens = plant(&process, &api, fail).await;
     let metrics = admin.get("/metrics").await.expect(200).text;
     process.signal(Signal::TERM);
     assert!(process.wait(SOON).await.success(), "it ends well");
