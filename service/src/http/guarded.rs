@@ -53,6 +53,7 @@ where
         // From its arrival: the wait at the door is part of its time.
         let deadline = tokio::time::Instant::now() + state.request_timeout;
         match edge::enter(&state, &request) {
+            // To call what is inside runs no handler yet: that begins within `guard`, which catches its panics.
             Entry::Inside(place) => Box::pin(edge::guard(state, deadline, place, self.inner.call(request))),
             Entry::Full => {
                 // The one that was asked whether it is ready is the one that is called.

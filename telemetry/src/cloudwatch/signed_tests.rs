@@ -1,5 +1,7 @@
 //! That CloudWatch would believe a request: its body is replaced after the SDK wrote its own, so the signature must be of ours.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_lc_rs::{digest, hmac};
 use aws_sdk_cloudwatchlogs::config::{Credentials, SharedCredentialsProvider};
@@ -16,6 +18,7 @@ use super::{
 use crate::hex;
 
 const SECRET: &str = "not a secret";
+const SOON: Duration = Duration::from_secs(30);
 
 /// One request as it was received.
 struct Received {
@@ -85,7 +88,8 @@ async fn a_request_is_signed_with_the_body_that_is_sent() -> std::io::Result<()>
     let client = Client::connect(&settings, "stream").await.expect("a client");
     let events = [Event { timestamp_ms: 1, rank: Rank::Info, line: "{\"message\":\"äöü\"}".into() }];
     let received = async { Received::read(&mut listener.accept().await?.0).await };
-    let (put, received) = tokio::join!(client.put(&events), received);
+    let both = async { tokio::join!(client.put(&events), received) };
+    let (put, received) = tokio::time::timeout(SOON, both).await.expect("a request comes");
     let received = received?;
     assert_eq!(put.map(|rejected| rejected.total()), Ok(0));
     assert_eq!(received.header("content-length"), received.body.len().to_string());
