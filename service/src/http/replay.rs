@@ -22,6 +22,7 @@ pub fn rendered(status: StatusCode, body: &impl Serialize) -> StoredResponse {
 pub fn written(status: StatusCode, body: &impl WriteJson) -> StoredResponse {
     let mut text = Vec::with_capacity(body.bytes_hint());
     body.write_json(&mut text);
+    // Nothing but texts and our own words is in it, so it is UTF-8.
     stored(status, String::from_utf8(text).unwrap_or_default())
 }
 
