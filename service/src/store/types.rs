@@ -168,8 +168,28 @@ impl ToSql<LabelArray, Sqlite> for Labels {
 
 impl FromSql<LabelArray, Sqlite> for Labels {
     fn from_sql(mut value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        Ok(serde_json::from_str(value.read_text())?)
+        let text = value.read_text();
+        Ok(plain_labels(text).map_or_else(|| serde_json::from_str(text), Ok)?)
     }
+}
+
+/// The labels of a list as `serde_json` writes it, if none of them has an escape: a fifth of what parsing costs.
+fn plain_labels(text: &str) -> Option<Labels> {
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    if inner.contains('\\') {
+        return None;
+    }
+    // Every second piece is a label: what stands before the first, between two, and behind the last.
+    let (mut pieces, mut labels) = (inner.split('"'), Vec::new());
+    let mut before = pieces.next()?;
+    while let Some(label) = pieces.next() {
+        if before != if labels.is_empty() { "" } else { "," } {
+            return None;
+        }
+        labels.push(label.to_owned());
+        before = pieces.next()?;
+    }
+    before.is_empty().then_some(Labels(labels))
 }
 
 impl ToSql<VersionArray, Pg> for Versions {
@@ -204,16 +224,19 @@ pub(crate) use queryable;
 
 queryable!(Uuid => Id, Timestamp => Instant, JsonText => Json, Labels => LabelArray);
 
-/// Stores an enum with `as_str` and `FromStr` as text.
+/// Stores an enum with `as_str` and `FromStr` as text, read without a copy of it.
 macro_rules! text_enum {
     ($($name:ty),+ $(,)?) => {$(
-        impl<DB: diesel::backend::Backend> diesel::deserialize::FromSql<diesel::sql_types::Text, DB> for $name
-        where
-            String: diesel::deserialize::FromSql<diesel::sql_types::Text, DB>,
-        {
-            fn from_sql(value: DB::RawValue<'_>) -> diesel::deserialize::Result<Self> {
-                let text = <String as diesel::deserialize::FromSql<diesel::sql_types::Text, DB>>::from_sql(value)?;
-                Ok(text.parse::<$name>()?)
+        impl diesel::deserialize::FromSql<diesel::sql_types::Text, diesel::pg::Pg> for $name {
+            fn from_sql(value: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
+                Ok(std::str::from_utf8(value.as_bytes())?.parse::<$name>()?)
+            }
+        }
+        impl diesel::deserialize::FromSql<diesel::sql_types::Text, diesel::sqlite::Sqlite> for $name {
+            fn from_sql(
+                mut value: <diesel::sqlite::Sqlite as diesel::backend::Backend>::RawValue<'_>,
+            ) -> diesel::deserialize::Result<Self> {
+                Ok(value.read_text().parse::<$name>()?)
             }
         }
         crate::store::types::queryable!($name => diesel::sql_types::Text);
@@ -232,3 +255,25 @@ impl std::fmt::Display for UnknownVariant {
 }
 
 impl Error for UnknownVariant {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn labels_are_read_as_json_whoever_wrote_them(
+            labels in prop::collection::vec(prop_oneof![any::<String>(), "[a-z,\" ]{0,6}"], 0..4),
+            text in r#"\[?("[a-c,\\]{0,3}"[, ]?){0,3}\]?"#,
+        ) {
+            let written = serde_json::to_string(&labels)?;
+            let has_escape = written.contains('\\');
+            prop_assert_eq!(plain_labels(&written), (!has_escape).then_some(Labels(labels)));
+            if let Some(read) = plain_labels(&text) {
+                prop_assert_eq!(read, serde_json::from_str(&text)?, "{}", text);
+            }
+        }
+    }
+}
