@@ -1,7 +1,8 @@
 //! SQLite's readers: connections that cannot write, handed out last in, first out, so that few caches are warm and not many cold.
 //!
 //! What finds a row by its key takes some ten microseconds, less than a hop to another thread and back, and runs where it is
-//! asked for. What may read many rows runs on a blocking thread.
+//! asked for. So does a page that an index delivers: it takes a few hundred, of which the hop, and memory that another processor
+//! has in its cache, would be a quarter. What may read many rows runs on a blocking thread.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,6 +111,34 @@ fn connect(path: &str) -> Result<SqliteConnection, StoreError> {
     sqlite::connect(path, false).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
+impl Lease {
+    /// Runs `work` here.
+    fn run<T>(&mut self, work: impl FnOnce(&mut SqliteConnection) -> diesel::QueryResult<T>) -> Result<T, StoreError> {
+        match &mut self.connection {
+            Some(connection) => work(connection).map_err(StoreError::from),
+            None => Err(StoreError::Internal("a lease without its connection".into())),
+        }
+    }
+
+    /// Runs `work` on a blocking thread.
+    async fn run_elsewhere<T, F>(mut self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<T> + Send + 'static,
+    {
+        let context = RequestContext::current();
+        let run = move || match context {
+            Some(context) => context.sync_scope(|| self.run(work)),
+            None => self.run(work),
+        };
+        match tokio::task::spawn_blocking(run).await {
+            Ok(result) => result,
+            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            Err(_) => Err(StoreError::Unavailable("the service is stopping".into())),
+        }
+    }
+}
+
 impl Db {
     /// Runs `work`, which changes nothing, on one of SQLite's readers.
     pub(super) async fn sqlite_read<T, F>(&self, operation: Operation, work: F) -> Result<T, StoreError>
@@ -117,6 +146,32 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<T> + Send + 'static,
     {
+        let (mut lease, probe) = self.reader(operation).await?;
+        probe.finish(if operation.finds_by_key() { lease.run(work) } else { lease.run_elsewhere(work).await })
+    }
+
+    /// Runs `here`, which changes nothing and reads some ten rows of an index, where it is asked for; and where that finds out that
+    /// there is more to do than that, `elsewhere` on a blocking thread.
+    pub(super) async fn sqlite_read_here<T, F>(
+        &self,
+        operation: Operation,
+        here: impl FnOnce(&mut SqliteConnection) -> diesel::QueryResult<Option<T>>,
+        elsewhere: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<T> + Send + 'static,
+    {
+        let (mut lease, probe) = self.reader(operation).await?;
+        probe.finish(match lease.run(here) {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => lease.run_elsewhere(elsewhere).await,
+            Err(error) => Err(error),
+        })
+    }
+
+    /// A connection, and the probe of what is going to run on it.
+    async fn reader(&self, operation: Operation) -> Result<(Lease, Probe), StoreError> {
         let Backend::Sqlite { readers, .. } = &self.backend else {
             return Err(StoreError::Internal("a read for SQLite on PostgreSQL".into()));
         };
@@ -124,26 +179,7 @@ impl Db {
         let leased = readers.lease().await;
         let wait = asked.elapsed();
         self.metrics.db_wait(wait);
-        let mut lease = leased.map_err(|error| self.never_began(operation, wait, error))?;
-        let probe = Probe::start(self, operation, wait);
-        let run = move || match &mut lease.connection {
-            Some(connection) => work(connection).map_err(StoreError::from),
-            None => Err(StoreError::Internal("a lease without its connection".into())),
-        };
-        let result = if operation.finds_by_key() {
-            run()
-        } else {
-            let context = RequestContext::current();
-            let run = move || match context {
-                Some(context) => context.sync_scope(run),
-                None => run(),
-            };
-            match tokio::task::spawn_blocking(run).await {
-                Ok(result) => result,
-                Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
-                Err(_) => Err(StoreError::Unavailable("the service is stopping".into())),
-            }
-        };
-        probe.finish(result)
+        let lease = leased.map_err(|error| self.never_began(operation, wait, error))?;
+        Ok((lease, Probe::start(self, operation, wait)))
     }
 }

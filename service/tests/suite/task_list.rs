@@ -246,4 +246,51 @@ on_both_backends! {
         made.reverse();
         assert_eq!(ids(&walk(&ann, "sort=-due_at&limit=7").await), ids(&made));
     }
+    async fn a_list_is_the_same_over_any_number_of_projects(app: TestApp) {
+        let (ann, bob) = (app.register("ann").await, app.register("bob").await);
+        let (mut projects, mut made) = (vec![ann.personal_project_id.clone()], Vec::new());
+        let numbers = |tasks: &[serde_json::Value]| -> Vec<u64> {
+            tasks.iter().filter_map(|task| task["title"].as_str()?.strip_prefix("number ")?.parse().ok()).collect()
+        };
+        for stage in 0..6 {
+            for number in stage * 4..stage * 4 + 4 {
+                let due_at = format!("2026-12-{:02}T00:00:00Z", 1 + number * 5 % 28);
+                let priority = ["low", "medium", "high", "urgent"][number * 3 % 4];
+                let status = ["todo", "blocked", "done"][number % 3];
+                let label = ["even", "odd"][number % 2];
+                let (title, project_id) = (format!("number {number}"), &projects[number % projects.len()]);
+                let fields = json!({
+                    "title": title, "project_id": project_id, "due_at": due_at, "priority": priority, "status": status,
+                    "labels": [label],
+                });
+                made.push(task(&ann, fields).await);
+            }
+            let all: Vec<u64> = (0..made.len() as u64).collect();
+            let ordered = |key: fn(u64) -> u64| {
+                let mut ordered = all.clone();
+                ordered.sort_by_key(|number| (key(*number), *number));
+                ordered
+            };
+            let only = |keep: fn(u64) -> bool| all.iter().copied().filter(|number| keep(*number)).collect::<Vec<_>>();
+            for (query, expected) in [
+                ("sort=created_at", all.clone()),
+                ("sort=updated_at", all.clone()),
+                ("sort=due_at", ordered(|number| number * 5 % 28)),
+                ("sort=priority", ordered(|number| number * 3 % 4)),
+                ("sort=created_at&status=done", only(|number| number % 3 == 2)),
+                ("sort=created_at&priority=high", only(|number| number * 3 % 4 == 2)),
+                ("sort=created_at&label=odd", only(|number| number % 2 == 1)),
+                ("sort=created_at&q=number", all.clone()),
+                ("sort=created_at&status=done&label=odd", only(|number| number % 6 == 5)),
+            ] {
+                let limit = 3 + stage;
+                assert_eq!(numbers(&walk(&ann, &format!("{query}&limit={limit}")).await), expected, "{query}");
+                let reversed = query.replacen("sort=", "sort=-", 1);
+                let expected: Vec<u64> = expected.into_iter().rev().collect();
+                assert_eq!(numbers(&walk(&ann, &format!("{reversed}&limit={limit}")).await), expected, "{reversed}");
+            }
+            assert_eq!(titles(&bob, "").await, [""; 0], "none of it is his");
+            projects.push(given::shared_project(&ann, &[]).await);
+        }
+    }
 }

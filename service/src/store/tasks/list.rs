@@ -4,11 +4,14 @@
 //! filter names a project), takes at most a page from each project in order, and merges. A page deep in the list costs what
 //! the first one costs: the key of the last row is compared as a row value, `(created_at, id) < (?, ?)`.
 
+use std::iter::repeat;
+
+use diesel::SqliteConnection;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::super::statement::{Bind, Statement};
-use super::super::types::Labels;
+use super::super::statement::{Bind, Statement, binds};
+use super::super::types::{Id, Labels};
 use super::{TaskRow, columns};
 use crate::store::{Db, Operation, StoreError};
 use crate::tasks::model::{Priority, Status, Task};
@@ -144,7 +147,20 @@ impl Filter {
     /// Whether one plan is the best for all values, so that the statement is kept prepared: at most one filter beside the
     /// project. On PostgreSQL one that an index delivers in order, too. For a label, a word or two filters together, the best plan
     /// for a frequent value reads the whole project for a rare one and the other way round; SQLite plans without the values.
+    /// The rest are prepared for one use; nor can anybody fill the database's memory by combining filters.
     fn has_one_plan(&self, sqlite: bool) -> bool {
+        let (ordered, unordered) = self.numbers();
+        ordered + unordered <= 1 && (sqlite || unordered == 0)
+    }
+
+    /// Whether each row that is looked at belongs to the page.
+    fn is_delivered_by_an_index(&self) -> bool {
+        let (ordered, unordered) = self.numbers();
+        ordered <= 1 && unordered == 0
+    }
+
+    /// How many filters beside the project there are that an index delivers in order, and how many others.
+    fn numbers(&self) -> (usize, usize) {
         let ordered = [
             self.status.is_some(),
             self.priority.is_some(),
@@ -154,9 +170,12 @@ impl Filter {
         ];
         let unordered = [self.label.is_some(), self.words.is_some()];
         let count = |filters: &[bool]| filters.iter().filter(|given| **given).count();
-        count(&ordered) + count(&unordered) <= 1 && (sqlite || count(&unordered) == 0)
+        (count(&ordered), count(&unordered))
     }
 }
+
+/// The largest page of SQLite that is read where it is asked for: the default one.
+const PAGE_HERE_MAX: usize = 50;
 
 /// Rows that the statement asks for at once. The number stands in its text, since a plan for an unknown limit is a bad one;
 /// four numbers keep the number of texts small.
@@ -191,59 +210,84 @@ fn statement(
     after: Option<Key>,
     limit: usize,
 ) -> Option<Statement<TaskRow>> {
+    if sqlite && let Some(project_id) = filter.project_id {
+        return merged(user_id, &[project_id], filter, order, after, limit);
+    }
     let rows = fetch(limit);
     let mut sql = Builder::default();
-    // The rows of one project in the order of an index. `None` for a key that no row can have.
-    let page = |sql: &mut Builder| {
-        // Behind a cursor the page begins at its key. A bound of the filter on the same side says less, and SQLite would begin
-        // there.
-        let begun = after.filter(|_| order.sort == Sort::DueAt).map(|_| order.direction);
-        conditions(sql, sqlite, user_id, filter, begun);
-        if let Some(key) = after {
-            let comparison = match order.direction {
-                Direction::Ascending => ">",
-                Direction::Descending => "<",
-            };
-            let columns: Vec<String> = order.sort.columns(filter).iter().map(|column| format!("x.{column}")).collect();
-            let marks = vec!["?"; columns.len()].join(", ");
-            sql.push(&format!(" AND ({}) {comparison} ({marks})", columns.join(", ")));
-            sql.binds.extend(key.binds(order.sort, filter)?);
-        }
-        sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, filter, "x")));
-        Some(())
-    };
-    if sqlite && let Some(project_id) = filter.project_id {
-        // Nothing to merge: half the cost, since SQLite would sort whole rows.
-        sql.push(concat!("SELECT ", columns!("x."), " FROM tasks x WHERE x.deleted_at IS NULL"));
-        sql.bind(" AND x.project_id = ?", project_id);
-        sql.bind(" AND EXISTS (SELECT 1 FROM project_members m WHERE m.user_id = ?", user_id);
-        sql.bind(" AND m.project_id = ?)", project_id);
-        page(&mut sql)?;
+    sql.push(concat!("SELECT ", columns!("t."), " FROM project_members m "));
+    sql.push(if sqlite {
+        "JOIN tasks t ON t.number IN (SELECT x.number FROM tasks x WHERE "
     } else {
-        sql.push(concat!("SELECT ", columns!("t."), " FROM project_members m "));
-        sql.push(if sqlite {
-            "JOIN tasks t ON t.number IN (SELECT x.number FROM tasks x WHERE "
-        } else {
-            concat!("CROSS JOIN LATERAL (SELECT ", columns!("x."), ", x.due_key FROM tasks x WHERE ")
-        });
-        // The column makes the membership come first: who has none reads nothing. The value tells the planner how large this
-        // project is.
-        sql.push("x.project_id = m.project_id AND x.deleted_at IS NULL");
-        if let Some(project_id) = filter.project_id {
-            sql.bind(" AND x.project_id = ?", project_id);
-        }
-        page(&mut sql)?;
-        sql.push(if sqlite { ") " } else { ") t " });
-        sql.bind("WHERE m.user_id = ?", user_id);
-        if let Some(project_id) = filter.project_id {
-            sql.bind(" AND m.project_id = ?", project_id);
-        }
-        sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, filter, "t")));
+        concat!("CROSS JOIN LATERAL (SELECT ", columns!("x."), ", x.due_key FROM tasks x WHERE ")
+    });
+    // The column makes the membership come first: who has none reads nothing. The value tells the planner how large this
+    // project is.
+    sql.push("x.project_id = m.project_id AND x.deleted_at IS NULL");
+    if let Some(project_id) = filter.project_id {
+        sql.bind(" AND x.project_id = ?", project_id);
     }
+    within(&mut sql, sqlite, (user_id, filter.project_id), filter, order, after)?;
+    sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, filter, "x.")));
+    sql.push(if sqlite { ") " } else { ") t " });
+    sql.bind("WHERE m.user_id = ?", user_id);
+    if let Some(project_id) = filter.project_id {
+        sql.bind(" AND m.project_id = ?", project_id);
+    }
+    sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, filter, "t.")));
     let statement = Statement::new(sql.text, sql.binds);
-    // A text that is kept prepared on each connection gets one plan for all values after a few calls. The rest are prepared for
-    // one use and planned for their values; nor can anybody fill the database's memory by combining filters.
     Some(if filter.has_one_plan(sqlite) { statement } else { statement.uncached() })
+}
+
+/// The same for SQLite, over projects that are known: it walks their indexes side by side and stops when the page is full. In
+/// [`statement`] it would take a page from each and sort whole rows, which is a third of a list's cost.
+fn merged(
+    user_id: Uuid,
+    projects: &[Uuid],
+    filter: &Filter,
+    order: Order,
+    after: Option<Key>,
+    limit: usize,
+) -> Option<Statement<TaskRow>> {
+    let mut sql = Builder::default();
+    for (at, project_id) in projects.iter().enumerate() {
+        sql.push(if at == 0 { "SELECT " } else { " UNION ALL SELECT " });
+        sql.push(columns!("x."));
+        // What several are ordered by has to be a column of theirs.
+        sql.push(if order.sort == Sort::DueAt { ", x.due_key" } else { "" });
+        sql.bind(" FROM tasks x WHERE x.deleted_at IS NULL AND x.project_id = ?", *project_id);
+        sql.bind(" AND EXISTS (SELECT 1 FROM project_members m WHERE m.user_id = ?", user_id);
+        sql.bind(" AND m.project_id = ?)", *project_id);
+        within(&mut sql, true, (user_id, Some(*project_id)), filter, order, after)?;
+    }
+    sql.push(&format!(" ORDER BY {} LIMIT {}", ordering(order, filter, ""), fetch(limit)));
+    let statement = Statement::new(sql.text, sql.binds);
+    Some(if filter.has_one_plan(true) { statement } else { statement.uncached() })
+}
+
+/// Which of a project's tasks, in the order of an index. `None` for a key that no row can have.
+fn within(
+    sql: &mut Builder,
+    sqlite: bool,
+    whose: (Uuid, Option<Uuid>),
+    filter: &Filter,
+    order: Order,
+    after: Option<Key>,
+) -> Option<()> {
+    // Behind a cursor the page begins at its key. A bound of the filter on the same side says less, and SQLite would begin there.
+    let begun = after.filter(|_| order.sort == Sort::DueAt).map(|_| order.direction);
+    conditions(sql, sqlite, whose, filter, begun);
+    if let Some(key) = after {
+        let comparison = match order.direction {
+            Direction::Ascending => ">",
+            Direction::Descending => "<",
+        };
+        let columns: Vec<String> = order.sort.columns(filter).iter().map(|column| format!("x.{column}")).collect();
+        let marks = vec!["?"; columns.len()].join(", ");
+        sql.push(&format!(" AND ({}) {comparison} ({marks})", columns.join(", ")));
+        sql.binds.extend(key.binds(order.sort, filter)?);
+    }
+    Some(())
 }
 
 /// What the full-text index of SQLite has to match: words, within the projects of a user. `0` is no project's key: without any,
@@ -251,7 +295,13 @@ fn statement(
 const MATCHING: &str = "SELECT 'project_key:(' || coalesce(group_concat(lower(hex(project_id)), ' OR '), '0') \
     || ') AND {title description}:(' || ? || ')' FROM project_members WHERE user_id = ?";
 
-fn conditions(sql: &mut Builder, sqlite: bool, user_id: Uuid, filter: &Filter, begun: Option<Direction>) {
+fn conditions(
+    sql: &mut Builder,
+    sqlite: bool,
+    (user_id, project_id): (Uuid, Option<Uuid>),
+    filter: &Filter,
+    begun: Option<Direction>,
+) {
     if let Some(status) = filter.status {
         sql.bind(" AND x.status = ?", status.as_str());
     }
@@ -263,6 +313,8 @@ fn conditions(sql: &mut Builder, sqlite: bool, user_id: Uuid, filter: &Filter, b
     }
     if let Some(label) = &filter.label {
         if sqlite {
+            // A text that has the label anywhere is looked for first: reading JSON costs ten times as much.
+            sql.bind(" AND instr(x.labels, ?) > 0", serde_json::to_string(label).unwrap_or_default());
             sql.bind(" AND EXISTS (SELECT 1 FROM json_each(x.labels) l WHERE l.value = ?)", label.clone());
         } else {
             sql.bind(" AND x.labels @> ?", Labels(vec![label.clone()]));
@@ -291,7 +343,7 @@ fn conditions(sql: &mut Builder, sqlite: bool, user_id: Uuid, filter: &Filter, b
             sql.push(" AND x.number IN (SELECT rowid FROM tasks_text WHERE tasks_text MATCH (");
             sql.bind(MATCHING, quoted.join(" "));
             sql.binds.push(user_id.into());
-            if let Some(project_id) = filter.project_id {
+            if let Some(project_id) = project_id {
                 sql.bind(" AND project_id = ?", project_id);
             }
             sql.push("))");
@@ -301,14 +353,29 @@ fn conditions(sql: &mut Builder, sqlite: bool, user_id: Uuid, filter: &Filter, b
     }
 }
 
-fn ordering(order: Order, filter: &Filter, table: &str) -> String {
+fn ordering(order: Order, filter: &Filter, prefix: &str) -> String {
     let way = match order.direction {
         Direction::Ascending => "",
         Direction::Descending => " DESC",
     };
     let columns: Vec<String> =
-        order.sort.columns(filter).iter().map(|column| format!("{table}.{column}{way}")).collect();
+        order.sort.columns(filter).iter().map(|column| format!("{prefix}{column}{way}")).collect();
     columns.join(", ")
+}
+
+/// Projects that a statement merges. Three numbers, of which the smallest that holds a user's projects is taken, keep the number of
+/// texts small.
+const PLACES: [usize; 3] = [1, 2, 4];
+
+/// A user's projects and one more than can be merged.
+const PROJECTS: &str = "SELECT project_id FROM project_members WHERE user_id = $1 LIMIT 5";
+
+/// The projects of a user for [`merged`], if they are few enough. Places that are left have an id that no project has.
+fn few_projects(user_id: Uuid, connection: &mut SqliteConnection) -> diesel::QueryResult<Option<Vec<Uuid>>> {
+    let projects = Statement::<(Id,)>::numbered(PROJECTS, binds![user_id]);
+    let rows: Vec<(Uuid,)> = diesel::RunQueryDsl::load(projects, connection)?;
+    let places = PLACES.into_iter().find(|places| rows.len() <= *places);
+    Ok(places.map(|places| rows.into_iter().map(|(id,)| id).chain(repeat(Uuid::nil())).take(places).collect()))
 }
 
 impl Db {
@@ -321,12 +388,51 @@ impl Db {
         after: Option<Key>,
         limit: usize,
     ) -> Result<(Vec<Task>, bool), StoreError> {
-        let statement = statement(self.is_sqlite(), user_id, filter, order, after, limit)
-            .ok_or_else(|| StoreError::Internal("a cursor of ours holds a key that no row can have".into()))?;
-        let mut tasks: Vec<Task> = self.read(Operation::TaskList, statement).await?;
+        let impossible = || StoreError::Internal("a cursor of ours holds a key that no row can have".into());
+        let mut tasks: Vec<Task> = if self.is_sqlite() {
+            self.sqlite_list(user_id, filter, order, after, limit).await?.ok_or_else(impossible)?
+        } else {
+            let page = statement(false, user_id, filter, order, after, limit).ok_or_else(impossible)?;
+            self.read(Operation::TaskList, page).await?
+        };
         let more = tasks.len() > limit;
         tasks.truncate(limit);
         Ok((tasks, more))
+    }
+
+    /// The rows of a page from SQLite; `None` for a key that no row can have.
+    async fn sqlite_list(
+        &self,
+        user_id: Uuid,
+        filter: &Filter,
+        order: Order,
+        after: Option<Key>,
+        limit: usize,
+    ) -> Result<Option<Vec<Task>>, StoreError> {
+        let page = move |projects: Option<Vec<Uuid>>, filter: &Filter, connection: &mut SqliteConnection| {
+            let page = match projects {
+                Some(projects) => merged(user_id, &projects, filter, order, after, limit),
+                None => statement(true, user_id, filter, order, after, limit),
+            };
+            page.map(|page| diesel::RunQueryDsl::load(page, connection)).transpose()
+        };
+        let owned = filter.clone();
+        let elsewhere = move |connection: &mut SqliteConnection| {
+            let many = owned.project_id.is_some() || !owned.has_one_plan(true);
+            let projects = if many { None } else { few_projects(user_id, connection)? };
+            page(projects, &owned, connection)
+        };
+        if limit > PAGE_HERE_MAX || !filter.is_delivered_by_an_index() {
+            return self.sqlite_read(Operation::TaskList, elsewhere).await;
+        }
+        let here = |connection: &mut SqliteConnection| {
+            let projects = match filter.project_id {
+                Some(project_id) => Some(vec![project_id]),
+                None => few_projects(user_id, connection)?,
+            };
+            projects.map(|projects| page(Some(projects), filter, connection)).transpose()
+        };
+        self.sqlite_read_here(Operation::TaskList, here, elsewhere).await
     }
 }
 
