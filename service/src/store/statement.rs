@@ -4,6 +4,7 @@
 //! prepared anew on each call. A [`Statement`] is prepared once per connection and cached by its text, its binds carry their
 //! types, and one text serves both backends: `?` marks a bind on either, and so do `$1`, `$2`.
 
+use std::any::TypeId;
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
@@ -12,6 +13,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{BigInt, Bool, HasSqlType, Integer, Nullable, SmallInt, Text};
+use diesel::sqlite::Sqlite;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -143,7 +145,7 @@ impl<Row, Connection> diesel::RunQueryDsl<Connection> for Statement<Row> {}
 
 impl<Row, DB> QueryFragment<DB> for Statement<Row>
 where
-    DB: Backend + DieselReserveSpecialization,
+    DB: Backend + DieselReserveSpecialization + 'static,
     DB: HasSqlType<Id> + HasSqlType<Text> + HasSqlType<Bool> + HasSqlType<SmallInt> + HasSqlType<Integer>,
     DB: HasSqlType<BigInt> + HasSqlType<Instant> + HasSqlType<Json> + HasSqlType<LabelArray> + HasSqlType<VersionArray>,
     DB: HasSqlType<IdArray> + HasSqlType<TextArray> + HasSqlType<SmallArray> + HasSqlType<InstantArray>,
@@ -168,7 +170,8 @@ where
             out.unsafe_to_cache_prepared();
         }
         match self.placeholders {
-            Placeholders::Portable => {
+            // SQLite takes each `?` as it stands: nothing has to be put together.
+            Placeholders::Portable if TypeId::of::<DB>() != TypeId::of::<Sqlite>() => {
                 let mut binds = self.binds.iter();
                 let mut pieces = self.text.split('?');
                 out.push_sql(pieces.next().unwrap_or_default());
@@ -180,7 +183,7 @@ where
                     out.push_sql(piece);
                 }
             }
-            Placeholders::Numbered => {
+            _ => {
                 out.push_sql(&self.text);
                 for bind in &self.binds {
                     push(bind, &mut out, false)?;

@@ -24,9 +24,9 @@ use super::{Backend, Db, End, Operation, SQLITE_WAIT_MAX, StoreError, Undo, sqli
 
 /// Writes that share one commit at most: what the first of them waits for, and what fails together when the disk is full.
 const GROUP_MAX: usize = 64;
-/// How long a write waits for company while there is some: a twentieth of what a request may take. Fewer commits are fewer
-/// syncs, and the readers' caches, which end with each commit, live longer.
-const GATHER: Duration = Duration::from_millis(10);
+/// How long a write waits for company while there is some: a tenth of what a request may take. Fewer commits are fewer
+/// syncs and fewer pieces of the full-text index, and the readers' caches, which end with each commit, live longer.
+const GATHER: Duration = Duration::from_millis(20);
 /// Writes that may wait for the thread. Twice the requests that are in flight by default: it bounds memory, and the time that
 /// one waits ([`SQLITE_WAIT_MAX`]) is over long before. Who waits is in `db_client_connection_pending_requests`.
 const QUEUE_MAX: usize = 1024;
