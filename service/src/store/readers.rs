@@ -1,8 +1,9 @@
 //! SQLite's readers: connections that cannot write, handed out last in, first out, so that few caches are warm and not many cold.
 //!
 //! What finds a row by its key takes some ten microseconds, less than a hop to another thread and back, and runs where it is
-//! asked for. So does a page that an index delivers: it takes a few hundred, of which the hop, and memory that another processor
-//! has in its cache, would be a quarter. What may read many rows runs on a blocking thread.
+//! asked for. So does a page of up to 50 rows that an index delivers: it takes a few hundred, of which the hop, and memory that
+//! another processor has in its cache, would be a quarter. With the longest descriptions that there can be it takes a few
+//! milliseconds, as writing them as JSON does. What may read many rows runs on a blocking thread.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -150,8 +151,8 @@ impl Db {
         probe.finish(if operation.finds_by_key() { lease.run(work) } else { lease.run_elsewhere(work).await })
     }
 
-    /// Runs `here`, which changes nothing and reads some ten rows of an index, where it is asked for; and where that finds out that
-    /// there is more to do than that, `elsewhere` on a blocking thread.
+    /// Runs `here`, which changes nothing and reads no more rows than a page has, where it is asked for; and where that finds
+    /// out that there is more to do, `elsewhere` on a blocking thread.
     pub(super) async fn sqlite_read_here<T, F>(
         &self,
         operation: Operation,

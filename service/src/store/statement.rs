@@ -96,13 +96,15 @@ pub(crate) struct Statement<Row> {
 impl<Row> Statement<Row> {
     /// A statement for both backends; each `?` in the text takes the next bind.
     pub(crate) fn new(text: impl Into<Cow<'static, str>>, binds: Vec<Bind>) -> Self {
-        Statement { text: text.into(), binds, placeholders: Placeholders::Portable, cached: true, row: PhantomData }
+        let text = text.into();
+        debug_assert_eq!(text.matches('?').count(), binds.len(), "{text}");
+        Statement { text, binds, placeholders: Placeholders::Portable, cached: true, row: PhantomData }
     }
 
-    /// A statement in which `$n` is the n-th bind: for PostgreSQL, and for SQLite where the binds come in order. Its text is sent as
-    /// it stands, where the other kind is put together each time.
+    /// A statement in which `$n` is the n-th bind: for PostgreSQL, and for SQLite where the binds come in order. PostgreSQL gets
+    /// its text as it stands, where the other kind is put together each time.
     pub(crate) fn numbered(text: impl Into<Cow<'static, str>>, binds: Vec<Bind>) -> Self {
-        Statement { placeholders: Placeholders::Numbered, ..Statement::new(text, binds) }
+        Statement { text: text.into(), binds, placeholders: Placeholders::Numbered, cached: true, row: PhantomData }
     }
 
     /// The text, without its binds.
@@ -122,7 +124,13 @@ impl<Row> Statement<Row> {
     /// Asks SQLite how it would run this: rows of node, parent, unused, text.
     pub(crate) fn explained(self) -> Statement<(Integer, Integer, Integer, Text)> {
         let text = format!("EXPLAIN QUERY PLAN {}", self.text);
-        Statement { placeholders: self.placeholders, ..Statement::new(text, self.binds) }
+        Statement {
+            text: text.into(),
+            binds: self.binds,
+            placeholders: self.placeholders,
+            cached: true,
+            row: PhantomData,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A commit is a sync of the log to the disk, and costs more than most writes do. Under load several writes wait while the disk
 //! works for the ones before them; they run in one transaction then, each within a savepoint of its own, and each is answered
 //! after the commit. A write that comes alone begins at once, and so does each one of a client that writes one by one. Where
-//! writes came together a moment ago, the next waits a little for others.
+//! writes came together a moment ago, the next waits a little for as many.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -24,9 +24,11 @@ use super::{Backend, Db, End, Operation, SQLITE_WAIT_MAX, StoreError, Undo, sqli
 
 /// Writes that share one commit at most: what the first of them waits for, and what fails together when the disk is full.
 const GROUP_MAX: usize = 64;
-/// How long a write waits for company while there is some: a tenth of what a request may take. Fewer commits are fewer
-/// syncs and fewer pieces of the full-text index, and the readers' caches, which end with each commit, live longer.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long a write waits at most for as many as came together last time: a tenth of what a request may take. Fewer commits are
+/// fewer syncs and fewer pieces of the full-text index, and the readers' caches, which end with each commit, live longer.
+const GATHER_MAX: Duration = Duration::from_millis(20);
+/// How often it looks whether they are there.
+const GATHER_STEP: Duration = Duration::from_millis(4);
 /// Writes that may wait for the thread. Twice the requests that are in flight by default: it bounds memory, and the time that
 /// one waits ([`SQLITE_WAIT_MAX`]) is over long before. Who waits is in `db_client_connection_pending_requests`.
 const QUEUE_MAX: usize = 1024;
@@ -89,7 +91,7 @@ impl Writer {
             connection: Some(connection),
             jobs,
             shared: Arc::clone(&shared),
-            company: false,
+            company: 0,
         };
         std::thread::Builder::new()
             .name("sqlite-writer".into())
@@ -157,8 +159,8 @@ struct Thread {
     connection: Option<SqliteConnection>,
     jobs: Receiver<Job>,
     shared: Arc<Shared>,
-    /// Whether the last group was of more than one.
-    company: bool,
+    /// Writes of the last group.
+    company: u32,
 }
 
 impl Thread {
@@ -199,12 +201,19 @@ impl Thread {
         None
     }
 
+    /// Waits until `company` writes are there with the one that is in hand, but not for long.
+    fn gather(&self, company: u32) {
+        let begun = Instant::now();
+        while self.shared.waiting.load(Ordering::Relaxed) + 1 < company && begun.elapsed() < GATHER_MAX {
+            #[expect(clippy::disallowed_methods, reason = "a thread of its own, which nothing else runs on")]
+            std::thread::sleep(GATHER_STEP);
+        }
+    }
+
     /// Runs a write, and those that wait behind it, in one transaction. Returns the one that cannot be part of it.
     fn group(&mut self, first: Job) -> Option<Job> {
-        if std::mem::take(&mut self.company) {
-            #[expect(clippy::disallowed_methods, reason = "a thread of its own, which nothing else runs on")]
-            std::thread::sleep(GATHER);
-        }
+        let company = std::mem::take(&mut self.company);
+        self.gather(company);
         let begun = connected(&mut self.connection, &self.path).and_then(|connection| {
             AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")?;
             Ok(connection)
@@ -243,7 +252,7 @@ impl Thread {
             left = ran.left;
             answers.push(ran.answer);
         }
-        self.company = answers.len() > 1;
+        self.company = u32::try_from(answers.len()).unwrap_or(u32::MAX);
         let committed = if left == Left::Lost {
             // Open or not, nothing of it may be kept. The one who lost it has an error of its own to tell.
             let _ = AnsiTransactionManager::rollback_transaction(connection);

@@ -80,6 +80,7 @@ impl WriteJson for TaskPage {
     }
 }
 
+/// What is left to `serde_json`: a number, and somebody's text where something has to be escaped.
 fn serialized(key: &str, value: &impl Serialize, out: &mut Vec<u8>) {
     out.extend_from_slice(key.as_bytes());
     // Writing texts and numbers to memory cannot fail.

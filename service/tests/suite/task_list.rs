@@ -247,7 +247,7 @@ on_both_backends! {
         assert_eq!(ids(&walk(&ann, "sort=-due_at&limit=7").await), ids(&made));
     }
     async fn a_list_is_the_same_over_any_number_of_projects(app: TestApp) {
-        let (ann, bob) = (app.register("ann").await, app.register("bob").await);
+        let ann = app.register("ann").await;
         let (mut projects, mut made) = (vec![ann.personal_project_id.clone()], Vec::new());
         let numbers = |tasks: &[serde_json::Value]| -> Vec<u64> {
             tasks.iter().filter_map(|task| task["title"].as_str()?.strip_prefix("number ")?.parse().ok()).collect()
@@ -261,7 +261,7 @@ on_both_backends! {
                 let (title, project_id) = (format!("number {number}"), &projects[number % projects.len()]);
                 let fields = json!({
                     "title": title, "project_id": project_id, "due_at": due_at, "priority": priority, "status": status,
-                    "labels": [label],
+                    "labels": [label], "description": label,
                 });
                 made.push(task(&ann, fields).await);
             }
@@ -281,16 +281,40 @@ on_both_backends! {
                 ("sort=created_at&priority=high", only(|number| number * 3 % 4 == 2)),
                 ("sort=created_at&label=odd", only(|number| number % 2 == 1)),
                 ("sort=created_at&q=number", all.clone()),
+                ("sort=created_at&q=ODD", only(|number| number % 2 == 1)),
+                ("sort=created_at&q=number%203", only(|number| number == 3)),
                 ("sort=created_at&status=done&label=odd", only(|number| number % 6 == 5)),
+                (
+                    "sort=due_at&due_before=2026-12-20T00:00:00Z",
+                    ordered(|number| number * 5 % 28).into_iter().filter(|number| number * 5 % 28 < 19).collect(),
+                ),
             ] {
-                let limit = 3 + stage;
-                assert_eq!(numbers(&walk(&ann, &format!("{query}&limit={limit}")).await), expected, "{query}");
                 let reversed = query.replacen("sort=", "sort=-", 1);
-                let expected: Vec<u64> = expected.into_iter().rev().collect();
-                assert_eq!(numbers(&walk(&ann, &format!("{reversed}&limit={limit}")).await), expected, "{reversed}");
+                let backwards: Vec<u64> = expected.iter().rev().copied().collect();
+                for limit in [3 + stage, 60] {
+                    assert_eq!(numbers(&walk(&ann, &format!("{query}&limit={limit}")).await), expected, "{query}");
+                    assert_eq!(numbers(&walk(&ann, &format!("{reversed}&limit={limit}")).await), backwards, "{reversed}");
+                }
             }
-            assert_eq!(titles(&bob, "").await, [""; 0], "none of it is his");
             projects.push(given::shared_project(&ann, &[]).await);
+        }
+    }
+
+    async fn who_left_a_project_sees_none_of_its_tasks_in_any_list(app: TestApp) {
+        let (ann, bob) = (app.register("ann").await, app.register("bob").await);
+        let project = given::shared_project(&ann, &[(&bob, "editor")]).await;
+        task(&ann, json!({"title": "shared", "project_id": project, "labels": ["red"], "status": "todo"})).await;
+        task(&bob, json!({"title": "own", "labels": ["red"], "status": "todo"})).await;
+        let queries = ["", "limit=60", "status=todo", "label=red", "q=shared", "status=todo&label=red"];
+        for query in queries {
+            assert!(titles(&bob, query).await.contains(&"shared".to_owned()), "{query}");
+        }
+        ann.delete(&format!("projects/{project}/members/{}", bob.id)).await.expect(204);
+        for query in queries {
+            let own: &[&str] = if query.starts_with('q') { &[] } else { &["own"] };
+            assert_eq!(titles(&bob, query).await, own, "{query}");
+            let named = format!("{query}&project_id={project}");
+            assert_eq!(titles(&bob, named.trim_start_matches('&')).await, [""; 0], "{named}");
         }
     }
 }

@@ -1,20 +1,22 @@
 //! One page of tasks: the filters, the sorts, and the statement that serves them.
 //!
 //! Every page comes off an index that leads with the project. The statement visits the caller's memberships (one, when the
-//! filter names a project), takes at most a page from each project in order, and merges. A page deep in the list costs what
-//! the first one costs: the key of the last row is compared as a row value, `(created_at, id) < (?, ?)`.
+//! filter names a project), takes at most a page from each project in order, and merges. On SQLite the projects of a user who
+//! has a few are looked up first, and the statement walks their indexes side by side. A page deep in the list costs what the
+//! first one costs: the key of the last row is compared as a row value, `(created_at, id) < (?, ?)`.
 
-use std::iter::repeat;
+mod common;
+mod sqlite;
 
-use diesel::SqliteConnection;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::super::statement::{Bind, Statement, binds};
-use super::super::types::{Id, Labels};
+use super::super::statement::{Bind, Statement};
+use super::super::types::Labels;
 use super::{TaskRow, columns};
 use crate::store::{Db, Operation, StoreError};
 use crate::tasks::model::{Priority, Status, Task};
+use sqlite::PAGE_HERE_MAX;
 
 /// What a page is ordered by. Ties are broken by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -147,16 +149,22 @@ impl Filter {
     /// Whether one plan is the best for all values, so that the statement is kept prepared: at most one filter beside the
     /// project. On PostgreSQL one that an index delivers in order, too. For a label, a word or two filters together, the best plan
     /// for a frequent value reads the whole project for a rare one and the other way round; SQLite plans without the values.
-    /// The rest are prepared for one use; nor can anybody fill the database's memory by combining filters.
     fn has_one_plan(&self, sqlite: bool) -> bool {
         let (ordered, unordered) = self.numbers();
         ordered + unordered <= 1 && (sqlite || unordered == 0)
     }
 
-    /// Whether each row that is looked at belongs to the page.
+    /// Whether the statement for such a page is kept prepared. The rest are prepared for one use: nor can anybody fill the
+    /// database's memory by combining filters. On SQLite, where each reader has its own and some 20 KB for each, those of long
+    /// pages are not kept either.
+    fn is_kept(&self, sqlite: bool, limit: usize) -> bool {
+        self.has_one_plan(sqlite) && !(sqlite && limit > PAGE_HERE_MAX)
+    }
+
+    /// Whether each row that is looked at belongs to the page. The index of subtasks holds those in the trash as well.
     fn is_delivered_by_an_index(&self) -> bool {
         let (ordered, unordered) = self.numbers();
-        ordered <= 1 && unordered == 0
+        ordered <= 1 && unordered == 0 && self.parent_id.is_none()
     }
 
     /// How many filters beside the project there are that an index delivers in order, and how many others.
@@ -174,11 +182,8 @@ impl Filter {
     }
 }
 
-/// The largest page of SQLite that is read where it is asked for: the default one.
-const PAGE_HERE_MAX: usize = 50;
-
-/// Rows that the statement asks for at once. The number stands in its text, since a plan for an unknown limit is a bad one;
-/// four numbers keep the number of texts small.
+/// Rows that the statement asks for at once. The number stands in its text: a plan for an unknown limit is a bad one, and SQLite
+/// would prepare a text with a placeholder there anew each time. Four numbers keep the number of texts small.
 fn fetch(limit: usize) -> usize {
     [21, 51, 101].into_iter().find(|rows| *rows > limit).unwrap_or(201)
 }
@@ -236,7 +241,7 @@ fn statement(
     }
     sql.push(&format!(" ORDER BY {} LIMIT {rows}", ordering(order, filter, "t.")));
     let statement = Statement::new(sql.text, sql.binds);
-    Some(if filter.has_one_plan(sqlite) { statement } else { statement.uncached() })
+    Some(if filter.is_kept(sqlite, limit) { statement } else { statement.uncached() })
 }
 
 /// The same for SQLite, over projects that are known: it walks their indexes side by side and stops when the page is full. In
@@ -262,7 +267,7 @@ fn merged(
     }
     sql.push(&format!(" ORDER BY {} LIMIT {}", ordering(order, filter, ""), fetch(limit)));
     let statement = Statement::new(sql.text, sql.binds);
-    Some(if filter.has_one_plan(true) { statement } else { statement.uncached() })
+    Some(if filter.is_kept(true, limit) { statement } else { statement.uncached() })
 }
 
 /// Which of a project's tasks, in the order of an index. `None` for a key that no row can have.
@@ -338,7 +343,8 @@ fn conditions(
     }
     if let Some(words) = &filter.words {
         if sqlite {
-            // Within the caller's projects, all at once: a subquery of its own for each would be run for each row.
+            // Within the caller's projects, or the one that is given: a subquery that named its row's project would be run for
+            // each row.
             let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
             sql.push(" AND x.number IN (SELECT rowid FROM tasks_text WHERE tasks_text MATCH (");
             sql.bind(MATCHING, quoted.join(" "));
@@ -363,21 +369,6 @@ fn ordering(order: Order, filter: &Filter, prefix: &str) -> String {
     columns.join(", ")
 }
 
-/// Projects that a statement merges. Three numbers, of which the smallest that holds a user's projects is taken, keep the number of
-/// texts small.
-const PLACES: [usize; 3] = [1, 2, 4];
-
-/// A user's projects and one more than can be merged.
-const PROJECTS: &str = "SELECT project_id FROM project_members WHERE user_id = $1 LIMIT 5";
-
-/// The projects of a user for [`merged`], if they are few enough. Places that are left have an id that no project has.
-fn few_projects(user_id: Uuid, connection: &mut SqliteConnection) -> diesel::QueryResult<Option<Vec<Uuid>>> {
-    let projects = Statement::<(Id,)>::numbered(PROJECTS, binds![user_id]);
-    let rows: Vec<(Uuid,)> = diesel::RunQueryDsl::load(projects, connection)?;
-    let places = PLACES.into_iter().find(|places| rows.len() <= *places);
-    Ok(places.map(|places| rows.into_iter().map(|(id,)| id).chain(repeat(Uuid::nil())).take(places).collect()))
-}
-
 impl Db {
     /// Up to `limit` tasks that `user_id` may see, behind `after`, and whether more follow.
     pub async fn list_tasks(
@@ -398,41 +389,6 @@ impl Db {
         let more = tasks.len() > limit;
         tasks.truncate(limit);
         Ok((tasks, more))
-    }
-
-    /// The rows of a page from SQLite; `None` for a key that no row can have.
-    async fn sqlite_list(
-        &self,
-        user_id: Uuid,
-        filter: &Filter,
-        order: Order,
-        after: Option<Key>,
-        limit: usize,
-    ) -> Result<Option<Vec<Task>>, StoreError> {
-        let page = move |projects: Option<Vec<Uuid>>, filter: &Filter, connection: &mut SqliteConnection| {
-            let page = match projects {
-                Some(projects) => merged(user_id, &projects, filter, order, after, limit),
-                None => statement(true, user_id, filter, order, after, limit),
-            };
-            page.map(|page| diesel::RunQueryDsl::load(page, connection)).transpose()
-        };
-        let owned = filter.clone();
-        let elsewhere = move |connection: &mut SqliteConnection| {
-            let many = owned.project_id.is_some() || !owned.has_one_plan(true);
-            let projects = if many { None } else { few_projects(user_id, connection)? };
-            page(projects, &owned, connection)
-        };
-        if limit > PAGE_HERE_MAX || !filter.is_delivered_by_an_index() {
-            return self.sqlite_read(Operation::TaskList, elsewhere).await;
-        }
-        let here = |connection: &mut SqliteConnection| {
-            let projects = match filter.project_id {
-                Some(project_id) => Some(vec![project_id]),
-                None => few_projects(user_id, connection)?,
-            };
-            projects.map(|projects| page(Some(projects), filter, connection)).transpose()
-        };
-        self.sqlite_read_here(Operation::TaskList, here, elsewhere).await
     }
 }
 

@@ -1,5 +1,8 @@
 //! How SQLite runs the lists: off an index, whatever is asked. PostgreSQL's real plans are in `tests/suite/plans.rs`.
 
+use diesel::SqliteConnection;
+
+use super::sqlite::PLACES;
 use super::*;
 use crate::store::{migrate, sqlite};
 
@@ -76,6 +79,11 @@ async fn sqlite_merges_a_few_projects_without_sorting_anything() {
             assert_eq!(starts("SEARCH x USING INDEX tasks_by_"), places, "each comes off an index: {shown}");
             assert_eq!(starts("MERGE (UNION ALL)"), places - 1, "{shown}");
             assert_eq!(starts("SCAN x") + starts("SCAN m") + starts("USE TEMP B-TREE"), 0, "{shown}");
+            let legs = lines.iter().filter_map(|line| {
+                let is_membership = line.starts_with("SEARCH m EXISTS USING PRIMARY KEY");
+                (is_membership || line.starts_with("SEARCH x")).then_some(is_membership)
+            });
+            assert!(legs.eq([true, false].repeat(places)), "who has no membership reads nothing: {shown}");
             let seeks = lines.iter().filter(|line| line.starts_with("SEARCH x") && line.contains(",id)")).count();
             assert_eq!(seeks, if after.is_some() { places } else { 0 }, "a deep page begins at its key: {shown}");
         }
