@@ -1,6 +1,6 @@
 //! All SQL of the service: one interface over SQLite and PostgreSQL, measured in one place.
 //!
-//! A read is one [`Statement`] that runs on either backend, but for a list on SQLite, which is two. A write that PostgreSQL
+//! A read is one [`Statement`] that runs on either backend, but for a list on SQLite, which may be a few. A write that PostgreSQL
 //! can make in one statement (a CTE that writes the activity too) stands beside a SQLite twin that makes it in one
 //! transaction. Whatever runs goes through [`Db::read`], [`Db::write`], [`Db::postgres_transaction`], or one of their kin for
 //! SQLite, and so through the probe.

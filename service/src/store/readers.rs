@@ -151,7 +151,7 @@ impl Db {
         probe.finish(if operation.finds_by_key() { lease.run(work) } else { lease.run_elsewhere(work).await })
     }
 
-    /// Runs `here`, which changes nothing and reads no more rows than a page has, where it is asked for; and where that finds
+    /// Runs `here`, which changes nothing and reads two or three pages of rows at most, where it is asked for; and where that finds
     /// out that there is more to do, `elsewhere` on a blocking thread.
     pub(super) async fn sqlite_read_here<T, F>(
         &self,

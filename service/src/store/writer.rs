@@ -27,6 +27,8 @@ const GROUP_MAX: usize = 64;
 /// How long a write waits at most for as many as came together last time: a tenth of what a request may take. Fewer commits are
 /// fewer syncs and fewer pieces of the full-text index, and the readers' caches, which end with each commit, live longer.
 const GATHER_MAX: Duration = Duration::from_millis(20);
+/// A group that is longer ago says nothing of the next.
+const COMPANY_MAX: Duration = Duration::from_millis(100);
 /// How often it looks whether they are there.
 const GATHER_STEP: Duration = Duration::from_millis(4);
 /// Writes that may wait for the thread. Twice the requests that are in flight by default: it bounds memory, and the time that
@@ -91,7 +93,7 @@ impl Writer {
             connection: Some(connection),
             jobs,
             shared: Arc::clone(&shared),
-            company: 0,
+            company: (0, Instant::now()),
         };
         std::thread::Builder::new()
             .name("sqlite-writer".into())
@@ -159,8 +161,8 @@ struct Thread {
     connection: Option<SqliteConnection>,
     jobs: Receiver<Job>,
     shared: Arc<Shared>,
-    /// Writes of the last group.
-    company: u32,
+    /// Writes of the last group, and when it was done.
+    company: (u32, Instant),
 }
 
 impl Thread {
@@ -201,9 +203,13 @@ impl Thread {
         None
     }
 
-    /// Waits until `company` writes are there with the one that is in hand, but not for long.
-    fn gather(&self, company: u32) {
+    /// Waits until as many writes are there as came together a moment ago, with the one that is in hand, but not for long.
+    fn gather(&mut self) {
         let begun = Instant::now();
+        let (company, then) = std::mem::replace(&mut self.company, (0, begun));
+        if begun.duration_since(then) > COMPANY_MAX {
+            return;
+        }
         while self.shared.waiting.load(Ordering::Relaxed) + 1 < company && begun.elapsed() < GATHER_MAX {
             #[expect(clippy::disallowed_methods, reason = "a thread of its own, which nothing else runs on")]
             std::thread::sleep(GATHER_STEP);
@@ -212,8 +218,7 @@ impl Thread {
 
     /// Runs a write, and those that wait behind it, in one transaction. Returns the one that cannot be part of it.
     fn group(&mut self, first: Job) -> Option<Job> {
-        let company = std::mem::take(&mut self.company);
-        self.gather(company);
+        self.gather();
         let begun = connected(&mut self.connection, &self.path).and_then(|connection| {
             AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")?;
             Ok(connection)
@@ -252,7 +257,7 @@ impl Thread {
             left = ran.left;
             answers.push(ran.answer);
         }
-        self.company = u32::try_from(answers.len()).unwrap_or(u32::MAX);
+        let company = u32::try_from(answers.len()).unwrap_or(u32::MAX);
         let committed = if left == Left::Lost {
             // Open or not, nothing of it may be kept. The one who lost it has an error of its own to tell.
             let _ = AnsiTransactionManager::rollback_transaction(connection);
@@ -263,6 +268,7 @@ impl Thread {
         for answer in answers {
             answer(committed.clone());
         }
+        self.company = (company, Instant::now());
         next
     }
 }

@@ -149,4 +149,34 @@ on_both_backends! {
             ann.delete(&path(&made)).await.expect(204);
         }
     }
+    async fn a_common_word_finds_what_a_rare_one_finds_page_by_page(app: TestApp) {
+        let ann = app.register("ann").await;
+        let title = |number: usize| {
+            let most = if number % 5 == 0 { "few" } else { "most" };
+            let half = if number % 2 == 0 { "even" } else { "odd" };
+            let script = if number == 7 { "ärgerlich" } else { "plain" };
+            format!("{most} {half} {script} {number}")
+        };
+        let create = |number: usize| json!({"op": "create", "task": {"title": title(number)}});
+        for from in [0, 100] {
+            let operations: Vec<Value> = (from..from + 100).map(create).collect();
+            ann.post("tasks/batch", json!({"operations": operations, "atomic": true})).await.expect(200);
+        }
+        let all: Vec<Value> = walk(&ann, "sort=created_at&limit=200").await;
+        let titles: Vec<&str> = all.iter().filter_map(|task| task["title"].as_str()).collect();
+        assert_eq!(titles.len(), 200);
+        for q in ["most", "Even", "few", "most odd", "ärgerlich", "plain", "7", "none"] {
+            let has = |title: &&&str| q.to_lowercase().split(' ').all(|word| title.split(' ').any(|other| other == word));
+            let expected: Vec<&str> = titles.iter().filter(has).copied().collect();
+            let backwards: Vec<&str> = expected.iter().rev().copied().collect();
+            for (sort, expected) in [("created_at", expected), ("-created_at", backwards)] {
+                for limit in [1, 20, 21, 50, 51] {
+                    let query = format!("q={}&sort={sort}&limit={limit}", encoded(q));
+                    let found = walk(&ann, &query).await;
+                    let found: Vec<&str> = found.iter().filter_map(|task| task["title"].as_str()).collect();
+                    assert_eq!(found, expected, "{q:?} by {sort}, {limit}");
+                }
+            }
+        }
+    }
 }

@@ -245,7 +245,7 @@ fn statement(
 }
 
 /// The same for SQLite, over projects that are known: it walks their indexes side by side and stops when the page is full. In
-/// [`statement`] it would take a page from each and sort whole rows, which is a third of a list's cost.
+/// [`statement`] it would take a page from each and sort whole rows, which is a quarter of a list's cost.
 fn merged(
     user_id: Uuid,
     projects: &[Uuid],

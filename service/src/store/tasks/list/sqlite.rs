@@ -2,7 +2,7 @@
 
 use std::iter::repeat;
 
-use diesel::SqliteConnection;
+use diesel::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::{Filter, Key, Order, common, merged, statement};
@@ -68,7 +68,11 @@ impl Db {
                 let page = merged(user_id, &projects, &all, order, after, rows.saturating_sub(1));
                 page.map(|page| diesel::RunQueryDsl::load(page, connection)).transpose()
             };
-            Ok(common::look_through(connection, words, limit + 1, order, after, rows)?.map(Some))
+            // One state of the data for all that is read.
+            let look = |connection: &mut SqliteConnection| {
+                common::look_through(connection, words, limit + 1, order, after, rows)
+            };
+            Ok(connection.transaction(look)?.map(Some))
         };
         self.sqlite_read_here(Operation::TaskList, here, elsewhere).await
     }
