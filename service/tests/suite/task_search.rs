@@ -152,8 +152,8 @@ on_both_backends! {
     async fn a_common_word_finds_what_a_rare_one_finds_page_by_page(app: TestApp) {
         let ann = app.register("ann").await;
         let title = |number: usize| {
-            let most = if number % 5 == 0 { "few" } else { "most" };
-            let half = if number % 2 == 0 { "even" } else { "odd" };
+            let most = if number.is_multiple_of(5) { "few" } else { "most" };
+            let half = if number.is_multiple_of(2) { "even" } else { "odd" };
             let script = if number == 7 { "ärgerlich" } else { "plain" };
             format!("{most} {half} {script} {number}")
         };
