@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use diesel::SqliteConnection;
+use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
 use telemetry::context::RequestContext;
 use telemetry::metrics::PoolState;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -32,7 +33,7 @@ struct Shared {
     timeouts: AtomicU64,
 }
 
-/// A connection in use. It goes back when this is dropped, unless a panic is why.
+/// A connection in use. It goes back when this is dropped, unless a panic is why, or a transaction that could not be ended.
 struct Lease {
     connection: Option<SqliteConnection>,
     readers: Readers,
@@ -41,7 +42,9 @@ struct Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take().filter(|_| !std::thread::panicking()) {
+        if let Some(mut connection) = self.connection.take().filter(|_| !std::thread::panicking())
+            && !AnsiTransactionManager::is_broken_transaction_manager(&mut connection)
+        {
             self.readers.free().push(connection);
         }
     }
@@ -182,5 +185,25 @@ impl Db {
         self.metrics.db_wait(wait);
         let lease = leased.map_err(|error| self.never_began(operation, wait, error))?;
         Ok((lease, Probe::start(self, operation, wait)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_transaction_was_not_ended_is_not_handed_out_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tasks.db");
+        sqlite::connect(path.to_str().unwrap(), true).unwrap();
+        let readers = Readers::open(path.to_str().unwrap(), 1).unwrap();
+        let mut lease = readers.lease().await.unwrap();
+        lease.run(AnsiTransactionManager::begin_transaction).unwrap();
+        drop(lease);
+        // In a transaction it would see the data as they were then, for ever.
+        let mut next = readers.lease().await.unwrap();
+        let is_open = next.run(|connection| Ok(AnsiTransactionManager::is_broken_transaction_manager(connection)));
+        assert!(!is_open.unwrap());
     }
 }
