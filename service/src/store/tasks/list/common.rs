@@ -133,6 +133,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn common_words_are_looked_for_in_some_pages_of_rows_and_rare_ones_in_a_sample() {
+        let order = Order { sort: Sort::CreatedAt, direction: Direction::Descending };
+        let mut connection = SqliteConnection::establish(":memory:").unwrap();
+        for (one_in_three_lacks_it, read_at_most) in [(true, 21 + 51 + 51), (false, 21)] {
+            let list: Vec<Task> = (0..1000).map(|at| task(at, (at % 3 == 0) != one_in_three_lacks_it)).collect();
+            let asked = std::cell::Cell::new(0);
+            let read = |_: &mut SqliteConnection, _, rows: usize| {
+                let begin = asked.replace(asked.get() + rows);
+                Ok(Some(list[begin..begin + rows].to_vec()))
+            };
+            let page = look_through(&mut connection, &["word".to_owned()], 51, order, None, read).unwrap();
+            assert_eq!(page.is_some(), one_in_three_lacks_it);
+            assert!(asked.get() <= read_at_most, "{} rows", asked.get());
+        }
+    }
+
     proptest! {
         #[test]
         fn a_page_that_is_found_so_is_the_first_of_the_tasks_that_have_the_word(
