@@ -198,25 +198,7 @@ impl PatchTask {
             return Ok(Err(refusal));
         }
         let task = self.applied(&old);
-        let update = Statement::<()>::new(
-            "UPDATE tasks SET title = ?, description = ?, status = ?, priority = ?, labels = ?, assignee_id = ?, parent_id = ?, \
-               due_at = ?, completed_at = ?, updated_at = ?, version = ? WHERE id = ?",
-            binds![
-                task.title.clone(),
-                task.description.clone(),
-                task.status.as_str(),
-                task.priority.rank(),
-                task.labels.clone(),
-                task.assignee_id,
-                task.parent_id,
-                task.due_at,
-                task.completed_at,
-                task.updated_at,
-                task.version,
-                task.id,
-            ],
-        );
-        diesel::RunQueryDsl::execute(update, connection)?;
+        diesel::RunQueryDsl::execute(update(&old, &task), connection)?;
         let changes = activity::changes(&old, &task);
         activity::log_sqlite(connection, task.id, self.user_id, "updated", changes, self.now)?;
         let completed = old.status != Status::Done && task.status == Status::Done;
@@ -233,6 +215,30 @@ impl PatchTask {
         }
         Ok(self.outcome(diesel_async::RunQueryDsl::load(self.statement(), connection).await?))
     }
+}
+
+/// The update that makes one task the other. SQLite writes each index of a column that is named, changed or not, and checks its
+/// constraints again: what seldom changes together is named only if it does, in eight texts.
+fn update(old: &Task, task: &Task) -> Statement<()> {
+    let mut text = "UPDATE tasks SET updated_at = ?, version = ?".to_owned();
+    let mut values = binds![task.updated_at, task.version];
+    if task.status != old.status || task.completed_at != old.completed_at {
+        text.push_str(", status = ?, completed_at = ?");
+        values.extend(binds![task.status.as_str(), task.completed_at]);
+    }
+    if task.title != old.title || task.description != old.description {
+        text.push_str(", title = ?, description = ?");
+        values.extend(binds![task.title.clone(), task.description.clone()]);
+    }
+    let seldom = |task: &Task| (task.priority, task.assignee_id, task.parent_id, task.due_at);
+    if seldom(task) != seldom(old) || task.labels != old.labels {
+        text.push_str(", priority = ?, labels = ?, assignee_id = ?, parent_id = ?, due_at = ?");
+        values
+            .extend(binds![task.priority.rank(), task.labels.clone(), task.assignee_id, task.parent_id, task.due_at,]);
+    }
+    text.push_str(" WHERE id = ?");
+    values.extend(binds![task.id]);
+    Statement::new(text, values)
 }
 
 impl Effect for PatchTask {
