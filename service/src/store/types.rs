@@ -175,21 +175,24 @@ impl FromSql<LabelArray, Sqlite> for Labels {
 
 /// The labels of a list as `serde_json` writes it, if none of them has an escape: a fifth of what parsing costs.
 fn plain_labels(text: &str) -> Option<Labels> {
-    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-    if inner.bytes().any(|byte| byte == b'\\' || byte < b' ') {
+    let mut rest = text.strip_prefix('[')?.strip_suffix(']')?;
+    let (mut quotes, mut has_escape) = (0, false);
+    for byte in rest.bytes() {
+        quotes += usize::from(byte == b'"');
+        has_escape |= byte == b'\\' || byte < b' ';
+    }
+    if has_escape {
         return None;
     }
-    // Every second piece is a label: what stands before the first, between two, and behind the last.
-    let (mut pieces, mut labels) = (inner.split('"'), Vec::new());
-    let mut before = pieces.next()?;
-    while let Some(label) = pieces.next() {
-        if before != if labels.is_empty() { "" } else { "," } {
-            return None;
-        }
-        labels.push(label.to_owned());
-        before = pieces.next()?;
+    let mut labels = Vec::with_capacity(quotes / 2);
+    while !rest.is_empty() {
+        rest = if labels.is_empty() { rest } else { rest.strip_prefix(',')? };
+        let label = rest.strip_prefix('"')?;
+        let end = label.bytes().position(|byte| byte == b'"')?;
+        labels.push(label[..end].to_owned());
+        rest = &label[end + 1..];
     }
-    before.is_empty().then_some(Labels(labels))
+    Some(Labels(labels))
 }
 
 impl ToSql<VersionArray, Pg> for Versions {
