@@ -117,7 +117,7 @@ fn statements(criterion: &mut Criterion) {
 fn pages(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tasks to JSON");
     for number in [1_usize, 50, 200] {
-        let page = TaskPage { items: vec![task(); number], next_cursor: None };
+        let page = TaskPage { items: vec![task(); number].into(), next_cursor: None };
         group.throughput(Throughput::Elements(number as u64));
         group.bench_function(format!("page of {number}"), |bencher| {
             bencher.iter(|| serde_json::to_vec(black_box(&page)).expect("JSON"));

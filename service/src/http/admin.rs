@@ -75,6 +75,7 @@ pub async fn ready(State(state): State<Arc<AppState>>) -> Result<Json<Condition>
 async fn metrics(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     state.metrics.db_pool(state.db.pool_state());
     state.metrics.sqlite_wal_bytes(state.db.wal_bytes());
+    state.metrics.task_cache(state.db.task_cache_state());
     let format = Exposition::accepted(&headers);
     ([(header::CONTENT_TYPE, format.content_type())], state.metrics.render_as(format)).into_response()
 }

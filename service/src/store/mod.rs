@@ -33,13 +33,14 @@ use diesel::SqliteConnection;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use futures_util::future::BoxFuture;
 use telemetry::context::RequestContext;
-use telemetry::metrics::{Metrics, PoolState};
+use telemetry::metrics::{Metrics, PoolState, TaskCacheState};
 
 pub use error::StoreError;
 pub use operation::Operation;
 use postgres::Connections;
 use readers::Readers;
 use statement::Statement;
+use tasks::cache::TaskCache;
 use writer::Writer;
 
 /// How long an operation waits for a connection to PostgreSQL before its request is told to come back.
@@ -61,6 +62,7 @@ enum Backend {
         readers: Readers,
         writer: Writer,
         file: Arc<std::path::Path>,
+        tasks: Arc<TaskCache>,
     },
     Postgres(Connections),
 }
@@ -116,7 +118,7 @@ impl Db {
     pub async fn open(url: &str, pool_size: u32, metrics: Arc<Metrics>) -> anyhow::Result<Db> {
         let backend = if let Some(path) = sqlite::path(url) {
             let (readers, writer) = sqlite::open(&path, pool_size).await?;
-            Backend::Sqlite { readers, writer, file: path.into() }
+            Backend::Sqlite { readers, writer, file: path.into(), tasks: Arc::new(TaskCache::new()) }
         } else {
             Backend::Postgres(Connections::open(url, pool_size)?)
         };
@@ -263,6 +265,21 @@ impl Db {
         match &self.backend {
             Backend::Sqlite { file, .. } => sqlite::wal_bytes(file),
             Backend::Postgres(_) => 0,
+        }
+    }
+
+    /// What the metrics of the tasks that lists on SQLite keep show; nothing on PostgreSQL.
+    pub fn task_cache_state(&self) -> TaskCacheState {
+        match &self.backend {
+            Backend::Sqlite { tasks, .. } => tasks.state(),
+            Backend::Postgres(_) => TaskCacheState::default(),
+        }
+    }
+
+    /// Forgets what lists have kept of tasks that are removed for good.
+    fn forget_tasks(&self) {
+        if let Backend::Sqlite { tasks, .. } = &self.backend {
+            tasks.clear();
         }
     }
 }

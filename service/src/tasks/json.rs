@@ -6,10 +6,12 @@ use jiff::fmt::temporal::DateTimePrinter;
 use jiff::tz::Offset;
 use serde::Serialize;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::list::TaskPage;
 use super::model::Task;
 use crate::http::json::WriteJson;
+use crate::store::tasks::{CachedTask, Listed};
 
 /// A task without a description, with some room for one.
 const TASK_BYTES: usize = 768;
@@ -62,21 +64,48 @@ impl WriteJson for Task {
 
 impl WriteJson for TaskPage {
     fn bytes_hint(&self) -> usize {
-        TASK_BYTES + self.items.iter().map(Task::bytes_hint).sum::<usize>()
+        TASK_BYTES
+            + match &self.items {
+                Listed::Read(tasks) => tasks.iter().map(Task::bytes_hint).sum::<usize>(),
+                Listed::Cached(tasks) => tasks.iter().map(CachedTask::bytes_hint).sum(),
+            }
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {
         let TaskPage { items, next_cursor } = self;
         out.extend_from_slice(br#"{"items":["#);
-        for (number, task) in items.iter().enumerate() {
-            if number > 0 {
-                out.push(b',');
-            }
-            task.write_json(out);
+        match items {
+            Listed::Read(tasks) => list(tasks, out),
+            Listed::Cached(tasks) => list(tasks, out),
         }
         out.push(b']');
         text(r#","next_cursor":"#, next_cursor.as_deref(), out);
         out.push(b'}');
+    }
+}
+
+impl WriteJson for CachedTask {
+    fn bytes_hint(&self) -> usize {
+        1 + self.json(written).len()
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.json(written));
+    }
+}
+
+fn written(task: &Task) -> Vec<u8> {
+    let mut json = Vec::with_capacity(task.bytes_hint());
+    task.write_json(&mut json);
+    json
+}
+
+fn list<T: WriteJson>(tasks: &[T], out: &mut Vec<u8>) {
+    for (number, task) in tasks.iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        task.write_json(out);
     }
 }
 
@@ -104,6 +133,7 @@ fn is_plain(text: &[u8]) -> bool {
 }
 
 /// One of our own words.
+#[inline]
 fn word(key: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(key.as_bytes());
     out.push(b'"');
@@ -112,54 +142,68 @@ fn word(key: &str, value: &str, out: &mut Vec<u8>) {
 }
 
 fn uuid(key: &str, value: Option<Uuid>, out: &mut Vec<u8>) {
-    match value {
-        Some(value) => word(key, value.hyphenated().encode_lower(&mut Uuid::encode_buffer()), out),
-        None => null(key, out),
-    }
+    let Some(value) = value else { return null(key, out) };
+    let mut text = [b'"'; 1 + Hyphenated::LENGTH + 1];
+    value.hyphenated().encode_lower(&mut text[1..]);
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(&text);
 }
 
 fn instant(key: &str, value: Option<Timestamp>, out: &mut Vec<u8>) {
     let Some(value) = value else { return null(key, out) };
     out.extend_from_slice(key.as_bytes());
-    out.push(b'"');
     let time = Offset::UTC.to_datetime(value);
-    match u8::try_from(time.year() / 100) {
-        Ok(century) if time.year() >= 0 => {
-            let nanosecond = time.subsec_nanosecond().unsigned_abs();
-            let mut text = *b"0000-00-00T00:00:00.000000000";
-            let parts = [
-                (0, century),
-                (2, (time.year() % 100) as u8),
-                (5, time.month() as u8),
-                (8, time.day() as u8),
-                (11, time.hour() as u8),
-                (14, time.minute() as u8),
-                (17, time.second() as u8),
-                (20, (nanosecond / 10_000_000) as u8),
-                (22, (nanosecond / 100_000 % 100) as u8),
-                (24, (nanosecond / 1_000 % 100) as u8),
-            ];
-            for (at, part) in parts {
-                text[at] = b'0' + part / 10;
-                text[at + 1] = b'0' + part % 10;
-            }
-            let last = nanosecond % 1_000;
-            for (at, digit) in [(26, last / 100), (27, last / 10 % 10), (28, last % 10)] {
-                text[at] = b'0' + digit as u8;
-            }
-            // Zeros at the end of a fraction go, and the point with them if nothing is left.
-            let end = if nanosecond == 0 {
-                19
-            } else {
-                text.iter().rposition(|byte| *byte != b'0').map_or(0, |last| last + 1)
-            };
-            out.extend_from_slice(&text[..end]);
-            out.push(b'Z');
-        }
+    let Ok(year) = u16::try_from(time.year()) else {
+        out.push(b'"');
         // Writing to memory cannot fail.
-        _ => drop(DateTimePrinter::new().print_timestamp(&value, &mut *out)),
+        let _ = DateTimePrinter::new().print_timestamp(&value, &mut *out);
+        return out.push(b'"');
+    };
+    let nanosecond = time.subsec_nanosecond().unsigned_abs();
+    let (micros, nanos) = (nanosecond / 1_000, nanosecond % 1_000);
+    let [y0, y1] = digits(u32::from(year / 100));
+    let [y2, y3] = digits(u32::from(year % 100));
+    let [n0, n1] = digits(time.month().unsigned_abs().into());
+    let [d0, d1] = digits(time.day().unsigned_abs().into());
+    let [h0, h1] = digits(time.hour().unsigned_abs().into());
+    let [m0, m1] = digits(time.minute().unsigned_abs().into());
+    let [s0, s1] = digits(time.second().unsigned_abs().into());
+    let [f0, f1] = digits(micros / 10_000);
+    let [f2, f3] = digits(micros / 100 % 100);
+    let [f4, f5] = digits(micros % 100);
+    let [[_, f6], [f7, f8]] = [digits(nanos / 100), digits(nanos % 100)];
+    #[rustfmt::skip]
+    let mut text = [
+        b'"', y0, y1, y2, y3, b'-', n0, n1, b'-', d0, d1, b'T', h0, h1, b':', m0, m1, b':', s0, s1,
+        b'.', f0, f1, f2, f3, f4, f5, f6, f7, f8, 0, 0,
+    ];
+    // Zeros at the end of a fraction go, and the point with them if nothing is left.
+    let (second, micro, nano) = (20, 27, 30);
+    let mut end = if nanos == 0 { micro } else { nano };
+    if nanosecond == 0 {
+        end = second;
+    } else {
+        while text[end - 1] == b'0' {
+            end -= 1;
+        }
     }
-    out.push(b'"');
+    text[end] = b'Z';
+    text[end + 1] = b'"';
+    out.extend_from_slice(&text[..end + 2]);
+}
+
+/// The two digits of a number below 100.
+#[inline]
+fn digits(number: u32) -> [u8; 2] {
+    const ALL: [[u8; 2]; 100] = {
+        let (mut all, mut number) = ([[0; 2]; 100], 0);
+        while number < 100 {
+            all[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+            number += 1;
+        }
+        all
+    };
+    ALL[number as usize]
 }
 
 fn null(key: &str, out: &mut Vec<u8>) {
@@ -224,7 +268,7 @@ mod tests {
             items in prop::collection::vec(tasks(), 0..4),
             next_cursor in option::of(any::<String>()),
         ) {
-            let page = TaskPage { items, next_cursor };
+            let page = TaskPage { items: items.into(), next_cursor };
             let mut written = Vec::new();
             page.write_json(&mut written);
             prop_assert_eq!(String::from_utf8(written)?, serde_json::to_string(&page)?);

@@ -7,19 +7,20 @@ use http::{HeaderName, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::model::{Priority, Status, Task};
+use super::model::{Priority, Status};
 use crate::app::AppState;
 use crate::http::extract::Caller;
 use crate::http::json::WrittenJson;
 use crate::http::problem::{FieldError, Kind, Problem};
 use crate::http::query::Parameters;
-use crate::store::tasks::{Direction, Filter, Key, Order, Sort};
+use crate::store::tasks::{Direction, Filter, Key, Listed, Order, Sort};
 
 /// A page of tasks.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TaskPage {
     /// In the order asked for.
-    pub items: Vec<Task>,
+    #[schema(value_type = Vec<super::model::Task>)]
+    pub items: Listed,
     /// Where the next page starts; null on the last one.
     #[schema(required = true)]
     pub next_cursor: Option<String>,

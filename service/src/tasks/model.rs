@@ -164,6 +164,12 @@ pub struct Task {
     pub version: i64,
 }
 
+impl AsRef<Task> for Task {
+    fn as_ref(&self) -> &Task {
+        self
+    }
+}
+
 /// A valid request to create a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {

@@ -44,6 +44,7 @@ mod signals;
 mod statements;
 mod synthetic;
 mod task_activity;
+mod task_cache;
 mod task_erase;
 mod task_list;
 mod task_patch;

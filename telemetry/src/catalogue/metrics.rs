@@ -1,8 +1,8 @@
 //! Every metric. A new one starts here: its doc comment becomes the HELP line, `METRICS` follows by itself.
 
 use super::{
-    AuthResult, ConnectionState, DbErrorType, DropReason, Label, METHODS, Metric, Rejection, STATUS_LABELS,
-    SentryResult, ShipperDrop, ShipperOutcome, ShipperReject, Signal, Synthetic, Values,
+    AuthResult, CacheResult, ConnectionState, DbErrorType, DropReason, Label, METHODS, Metric, Rejection,
+    STATUS_LABELS, SentryResult, ShipperDrop, ShipperOutcome, ShipperReject, Signal, Synthetic, Values,
 };
 
 /// Bounds of the request histogram in seconds: the buckets of OpenTelemetry's convention plus 0.2, the objective;
@@ -89,6 +89,11 @@ metrics! {
     DB_CONNECTION_WAIT_TIME = Metric::histogram("db_client_connection_wait_time_seconds", &[], DB_BUCKETS);
     /// Size of the SQLite write-ahead log, 0 with PostgreSQL.
     SQLITE_WAL_BYTES = Metric::gauge("sqlite_wal_bytes", "By", &[]);
+    /// Memory that lists on SQLite keep tasks in, 0 with PostgreSQL.
+    SQLITE_TASK_CACHE_BYTES = Metric::gauge("sqlite_task_cache_bytes", "By", &[]);
+    /// Tasks that lists on SQLite looked for in memory, by whether they were there.
+    SQLITE_TASK_CACHE_LOOKUPS = Metric::counter(
+        "sqlite_task_cache_lookups_total", "{task}", &[closed("result", CacheResult::LABELS)]);
 
     /// Tasks created by users; those of synthetic requests are left out.
     TASKS_CREATED = Metric::counter("tasks_created_total", "{task}", &[]);

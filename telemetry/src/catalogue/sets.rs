@@ -70,6 +70,16 @@ impl Synthetic {
 }
 
 closed_set! {
+    /// Whether a cache had what was asked for.
+    CacheResult {
+        /// It had it.
+        Hit = "hit",
+        /// It did not, or not in that version.
+        Miss = "miss",
+    }
+}
+
+closed_set! {
     /// How an attempt to authenticate ended.
     AuthResult {
         /// Tokens were issued.

@@ -32,7 +32,7 @@ pub use self::{
     runtime::SCHEDULING_DELAY_INTERVAL,
     up_down::{UpDown, UpDownGuard},
 };
-pub use crate::catalogue::{AuthResult, DbErrorType, Rejection, Synthetic};
+pub use crate::catalogue::{AuthResult, CacheResult, DbErrorType, Rejection, Synthetic};
 use crate::{
     catalogue::{self, ConnectionState, METRICS},
     cloudwatch::ShipperStats,
@@ -72,6 +72,17 @@ pub struct PoolState {
     pub timeouts_total: u64,
 }
 
+/// The tasks that lists on SQLite keep in memory, at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TaskCacheState {
+    /// Memory that they take, about.
+    pub bytes: u64,
+    /// Tasks that were there when a list looked, since the start.
+    pub hits_total: u64,
+    /// Those that were not.
+    pub misses_total: u64,
+}
+
 /// All metrics of one app.
 #[derive(Debug)]
 pub struct Metrics {
@@ -93,6 +104,8 @@ pub struct Metrics {
     db_pending: Gauge,
     db_timeouts: Counter,
     sqlite_wal_bytes: Gauge,
+    task_cache_bytes: Gauge,
+    task_cache_lookups: Vec<Counter>,
     tasks_created: Counter,
     tasks_completed: Counter,
     tasks_purged: Counter,
@@ -153,6 +166,8 @@ impl Metrics {
             db_pending: registry.gauge(&catalogue::DB_PENDING_REQUESTS, &[]),
             db_timeouts: registry.counter(&catalogue::DB_CONNECTION_TIMEOUTS, &[]),
             sqlite_wal_bytes: registry.gauge(&catalogue::SQLITE_WAL_BYTES, &[]),
+            task_cache_bytes: registry.gauge(&catalogue::SQLITE_TASK_CACHE_BYTES, &[]),
+            task_cache_lookups: registry.counters(&catalogue::SQLITE_TASK_CACHE_LOOKUPS, &[], CacheResult::LABELS),
             tasks_created: registry.counter(&catalogue::TASKS_CREATED, &[]),
             tasks_completed: registry.counter(&catalogue::TASKS_COMPLETED, &[]),
             tasks_purged: registry.counter(&catalogue::TASKS_PURGED, &[]),
@@ -299,6 +314,13 @@ impl Metrics {
     /// Sets the size of the SQLite write-ahead log.
     pub fn sqlite_wal_bytes(&self, bytes: u64) {
         self.sqlite_wal_bytes.set(bytes as f64);
+    }
+
+    /// Sets what is known of the tasks that lists on SQLite keep.
+    pub fn task_cache(&self, state: TaskCacheState) {
+        self.task_cache_bytes.set(state.bytes as f64);
+        self.task_cache_lookups[CacheResult::Hit as usize].absolute(state.hits_total);
+        self.task_cache_lookups[CacheResult::Miss as usize].absolute(state.misses_total);
     }
 
     /// Counts created tasks, unless the current request is synthetic.

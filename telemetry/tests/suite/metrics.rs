@@ -14,7 +14,7 @@ use telemetry::{
     context::RequestContext,
     metrics::{
         AuthResult, BuildInfo, DbErrorType, Exposition, MethodLabel, Metrics, PoolState, Rejection, RouteIndex,
-        RouteLabel, Synthetic,
+        RouteLabel, Synthetic, TaskCacheState,
     },
     trace_context::TraceContext,
 };
@@ -137,6 +137,7 @@ fn everything_else_counts_where_it_should() {
     metrics.task_completed(2);
     metrics.tasks_purged(1);
     metrics.sqlite_wal_bytes(4096);
+    metrics.task_cache(TaskCacheState { bytes: 2048, hits_total: 7, misses_total: 6 });
     metrics.db_wait(Duration::from_millis(1));
     metrics.db_operation(1, Some(DbErrorType::PoolTimeout), Duration::from_millis(3));
     metrics.db_operation(0, None, Duration::from_millis(3));
@@ -155,6 +156,9 @@ fn everything_else_counts_where_it_should() {
         ("tasks_completed_total", 2.0),
         ("tasks_purged_total", 1.0),
         ("sqlite_wal_bytes", 4096.0),
+        ("sqlite_task_cache_bytes", 2048.0),
+        ("sqlite_task_cache_lookups_total{result=\"hit\"}", 7.0),
+        ("sqlite_task_cache_lookups_total{result=\"miss\"}", 6.0),
         ("db_client_connection_wait_time_seconds_count", 1.0),
         (
             "db_client_operation_duration_seconds_count{db_operation_name=\"create_task\",error_type=\"pool_timeout\"}",

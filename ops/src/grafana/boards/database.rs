@@ -27,7 +27,7 @@ pub(super) fn board(slo: &Slo) -> Board {
         }],
         sections: vec![
             ("Is the database fast and sound?", vec![duration(slo), fast(slo), errors(), log()]),
-            ("Which operations are worth a look?", vec![rate(), busy(), mean()]),
+            ("Which operations are worth a look?", vec![rate(), busy(), mean(), kept()]),
             ("Do requests wait for a connection?", vec![pool(), pending(), wait(slo), timeouts()]),
         ],
     }
@@ -99,6 +99,17 @@ fn mean() -> Panel {
         .query("{{instance}}", format!("sum by (instance) ({time}) / {}", count("instance")))
 }
 
+fn kept() -> Panel {
+    let found = "sum by (instance) (rate(sqlite_task_cache_lookups_total{@target, result=\"hit\"}@rate))";
+    let all = "sum by (instance) (rate(sqlite_task_cache_lookups_total{@target}@rate))";
+    Panel::graph("What share of SQLite's lists is in memory?", Unit::Share)
+        .good(
+            "Tasks of lists that need not be read; nothing with PostgreSQL. Good is above 0.8 under load: less is CPU.",
+        )
+        .query("{{instance}}", format!("{found} / {all}"))
+        .width(6)
+}
+
 fn pool() -> Panel {
     Panel::graph("How full is the pool?", Unit::Count)
         .good(
@@ -135,9 +146,13 @@ fn timeouts() -> Panel {
 }
 
 fn log() -> Panel {
-    Panel::graph("How large is SQLite's log?", Unit::Bytes)
-        .good("The write-ahead log; 0 with PostgreSQL. Good is a few MiB: one that only grows has a reader that never ends.")
-        .query("{{instance}}", "sum by (instance) (sqlite_wal_bytes{@target})")
+    Panel::graph("How large are SQLite's log and cache?", Unit::Bytes)
+        .good(
+            "The write-ahead log, and the tasks that lists keep in memory, 16 MiB at most; 0 with PostgreSQL. Good is a log of a \
+             few MiB up to 64: one that only grows has a reader that never ends.",
+        )
+        .query("log {{instance}}", "sum by (instance) (sqlite_wal_bytes{@target})")
+        .query("cache {{instance}}", "sum by (instance) (sqlite_task_cache_bytes{@target})")
         .width(6)
 }
 

@@ -117,6 +117,9 @@ impl Db {
         if_match: IfMatch,
     ) -> Result<Result<(), Refusal>, StoreError> {
         let erased = self.run(Operation::TaskErase, EraseTask { user_id, id, if_match }).await?;
-        Ok(erased.map(|tasks| self.metrics().tasks_purged(tasks)))
+        Ok(erased.map(|tasks| {
+            self.forget_tasks();
+            self.metrics().tasks_purged(tasks);
+        }))
     }
 }

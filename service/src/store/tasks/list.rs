@@ -8,11 +8,13 @@
 mod common;
 mod sqlite;
 
+use diesel::sql_types::{BigInt, Nullable};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::super::statement::{Bind, Statement};
-use super::super::types::Labels;
+use super::super::types::{Id, Labels};
+use super::cache::CachedTask;
 use super::{TaskRow, columns};
 use crate::store::{Db, Operation, StoreError};
 use crate::tasks::model::{Priority, Status, Task};
@@ -143,7 +145,10 @@ impl Filter {
     /// The statement's text for a page behind `after`, for whoever wants to explain or to measure it; `None` for a key that no
     /// row can have.
     pub fn sql(&self, sqlite: bool, user_id: Uuid, order: Order, after: Option<Key>, limit: usize) -> Option<String> {
-        statement(sqlite, user_id, self, order, after, limit).map(Statement::into_text)
+        if sqlite {
+            return statement::<SeenRow>(sqlite, user_id, self, order, after, limit).map(Statement::into_text);
+        }
+        statement::<TaskRow>(sqlite, user_id, self, order, after, limit).map(Statement::into_text)
     }
 
     /// Whether one plan is the best for all values, so that the statement is kept prepared: at most one filter beside the
@@ -206,26 +211,49 @@ impl Builder {
     }
 }
 
+/// What a page's statement reads of each task: the columns of `t` and of `x`.
+trait Columns: 'static {
+    const T: &'static str;
+    const X: &'static str;
+}
+
+impl Columns for TaskRow {
+    const T: &'static str = columns!("t.");
+    const X: &'static str = columns!("x.");
+}
+
+/// The SQL types of [`super::cache::Seen`].
+type SeenRow = (Id, BigInt, Nullable<Id>);
+
+impl Columns for SeenRow {
+    const T: &'static str = "t.id, t.version, t.parent_id";
+    const X: &'static str = "x.id, x.version, x.parent_id";
+}
+
 /// The statement for a page of up to `limit` tasks and one more, which tells whether another page follows.
-fn statement(
+fn statement<Row: Columns>(
     sqlite: bool,
     user_id: Uuid,
     filter: &Filter,
     order: Order,
     after: Option<Key>,
     limit: usize,
-) -> Option<Statement<TaskRow>> {
+) -> Option<Statement<Row>> {
     if sqlite && let Some(project_id) = filter.project_id {
         return merged(user_id, &[project_id], filter, order, after, limit);
     }
     let rows = fetch(limit);
     let mut sql = Builder::default();
-    sql.push(concat!("SELECT ", columns!("t."), " FROM project_members m "));
-    sql.push(if sqlite {
-        "JOIN tasks t ON t.number IN (SELECT x.number FROM tasks x WHERE "
+    sql.push("SELECT ");
+    sql.push(Row::T);
+    sql.push(" FROM project_members m ");
+    if sqlite {
+        sql.push("JOIN tasks t ON t.number IN (SELECT x.number FROM tasks x WHERE ");
     } else {
-        concat!("CROSS JOIN LATERAL (SELECT ", columns!("x."), ", x.due_key FROM tasks x WHERE ")
-    });
+        sql.push("CROSS JOIN LATERAL (SELECT ");
+        sql.push(Row::X);
+        sql.push(", x.due_key FROM tasks x WHERE ");
+    }
     // The column makes the membership come first: who has none reads nothing. The value tells the planner how large this
     // project is.
     sql.push("x.project_id = m.project_id AND x.deleted_at IS NULL");
@@ -246,20 +274,23 @@ fn statement(
 
 /// The same for SQLite, over projects that are known: it walks their indexes side by side and stops when the page is full. In
 /// [`statement`] it would take a page from each and sort whole rows, which is a quarter of a list's cost.
-fn merged(
+fn merged<Row: Columns>(
     user_id: Uuid,
     projects: &[Uuid],
     filter: &Filter,
     order: Order,
     after: Option<Key>,
     limit: usize,
-) -> Option<Statement<TaskRow>> {
+) -> Option<Statement<Row>> {
     let mut sql = Builder::default();
     for (at, project_id) in projects.iter().enumerate() {
         sql.push(if at == 0 { "SELECT " } else { " UNION ALL SELECT " });
-        sql.push(columns!("x."));
+        sql.push(Row::X);
         // What several are ordered by has to be a column of theirs.
-        sql.push(if order.sort == Sort::DueAt { ", x.due_key" } else { "" });
+        for column in order.sort.columns(filter).iter().filter(|column| **column != "id") {
+            sql.push(", x.");
+            sql.push(column);
+        }
         sql.bind(" FROM tasks x WHERE x.deleted_at IS NULL AND x.project_id = ?", *project_id);
         sql.bind(" AND EXISTS (SELECT 1 FROM project_members m WHERE m.user_id = ?", user_id);
         sql.bind(" AND m.project_id = ?)", *project_id);
@@ -369,6 +400,60 @@ fn ordering(order: Order, filter: &Filter, prefix: &str) -> String {
     columns.join(", ")
 }
 
+/// The tasks of a page.
+#[derive(Debug)]
+pub enum Listed {
+    /// As the database gave them.
+    Read(Vec<Task>),
+    /// Out of SQLite's cache, or as they went into it.
+    Cached(Vec<CachedTask>),
+}
+
+impl Listed {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Listed::Read(tasks) => tasks.len(),
+            Listed::Cached(tasks) => tasks.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The last of them.
+    pub fn last(&self) -> Option<&Task> {
+        match self {
+            Listed::Read(tasks) => tasks.last(),
+            Listed::Cached(tasks) => tasks.last().map(CachedTask::as_ref),
+        }
+    }
+
+    fn truncate(&mut self, limit: usize) {
+        match self {
+            Listed::Read(tasks) => tasks.truncate(limit),
+            Listed::Cached(tasks) => tasks.truncate(limit),
+        }
+    }
+}
+
+impl From<Vec<Task>> for Listed {
+    fn from(tasks: Vec<Task>) -> Self {
+        Listed::Read(tasks)
+    }
+}
+
+impl serde::Serialize for Listed {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Listed::Read(tasks) => serializer.collect_seq(tasks),
+            Listed::Cached(tasks) => serializer.collect_seq(tasks.iter().map(CachedTask::as_ref)),
+        }
+    }
+}
+
 impl Db {
     /// Up to `limit` tasks that `user_id` may see, behind `after`, and whether more follow.
     pub async fn list_tasks(
@@ -378,13 +463,13 @@ impl Db {
         order: Order,
         after: Option<Key>,
         limit: usize,
-    ) -> Result<(Vec<Task>, bool), StoreError> {
+    ) -> Result<(Listed, bool), StoreError> {
         let impossible = || StoreError::Internal("a cursor of ours holds a key that no row can have".into());
-        let mut tasks: Vec<Task> = if self.is_sqlite() {
+        let mut tasks = if self.is_sqlite() {
             self.sqlite_list(user_id, filter, order, after, limit).await?.ok_or_else(impossible)?
         } else {
             let page = statement(false, user_id, filter, order, after, limit).ok_or_else(impossible)?;
-            self.read(Operation::TaskList, page).await?
+            Listed::Read(self.read::<TaskRow, Task>(Operation::TaskList, page).await?)
         };
         let more = tasks.len() > limit;
         tasks.truncate(limit);

@@ -3,6 +3,7 @@
 
 mod activity;
 mod batch;
+pub(super) mod cache;
 mod create;
 mod delete;
 mod erase;
@@ -23,8 +24,9 @@ use crate::tasks::model::{Refusal, Task};
 
 pub use activity::ActivityRow;
 pub use batch::{BatchDone, BatchItem, BatchResult};
+pub use cache::CachedTask;
 pub use create::Created;
-pub use list::{Direction, Filter, Key, Order, Sort};
+pub use list::{Direction, Filter, Key, Listed, Order, Sort};
 
 /// The columns of a [`Task`], in its order, each behind `$prefix`.
 macro_rules! columns {

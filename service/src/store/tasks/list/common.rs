@@ -22,14 +22,14 @@ const BYTES_MAX: usize = 128 * 1024;
 
 /// The first `wanted` tasks behind `after` that have all `words`, or all there are. `None` where that is for the index to say. `read`
 /// gives so many rows of the list behind a key; it is asked for [`SAMPLE`] and then for up to twice as many as are wanted.
-pub(super) fn look_through(
+pub(super) fn look_through<T: AsRef<Task>>(
     connection: &mut SqliteConnection,
     words: &[String],
     wanted: usize,
     order: Order,
     mut after: Option<Key>,
-    read: impl Fn(&mut SqliteConnection, Option<Key>, usize) -> diesel::QueryResult<Option<Vec<Task>>>,
-) -> diesel::QueryResult<Option<Vec<Task>>> {
+    read: impl Fn(&mut SqliteConnection, Option<Key>, usize) -> diesel::QueryResult<Option<Vec<T>>>,
+) -> diesel::QueryResult<Option<Vec<T>>> {
     if !words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
         return Ok(None);
     }
@@ -38,16 +38,17 @@ pub(super) fn look_through(
         let Some(tasks) = read(connection, after, rows)? else { return Ok(None) };
         let is_last = tasks.len() < rows;
         seen += tasks.len();
-        for task in tasks {
+        for listed in tasks {
+            let task = listed.as_ref();
             let texts = [task.title.as_str(), task.description.as_deref().unwrap_or_default()];
             bytes += texts.iter().map(|text| text.len()).sum::<usize>() * words.len();
             let plain = texts.iter().all(|text| text.len() <= TEXT_BYTES_MAX && text.is_ascii());
             if bytes > BYTES_MAX || !plain {
                 return Ok(None);
             }
-            after = Some(Key::of(&task, order.sort));
+            after = Some(Key::of(task, order.sort));
             if has_all(texts, words) {
-                found.push(task);
+                found.push(listed);
             }
             if found.len() == wanted {
                 return Ok(Some(found));
@@ -69,8 +70,18 @@ fn has_all(texts: [&str; 2], words: &[String]) -> bool {
     words.iter().all(|word| texts.iter().any(|text| has(text, word)))
 }
 
+/// Looks at what begins like the word, and only then for where words begin and end: most bytes cost a comparison.
 fn has(text: &str, word: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric()).any(|other| other.eq_ignore_ascii_case(word))
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    let Some(first) = word.first().map(u8::to_ascii_lowercase) else { return false };
+    let is_edge = |at: Option<&u8>| at.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    text.iter().enumerate().any(|(at, byte)| {
+        let end = at + word.len();
+        byte.to_ascii_lowercase() == first
+            && text.get(at..end).is_some_and(|there| there.eq_ignore_ascii_case(word))
+            && is_edge(at.checked_sub(1).and_then(|before| text.get(before)))
+            && is_edge(text.get(end))
+    })
 }
 
 #[cfg(test)]

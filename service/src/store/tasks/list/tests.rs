@@ -21,7 +21,7 @@ fn filters() -> Vec<(Filter, &'static [Sort])> {
     ]
 }
 
-fn plan(connection: &mut SqliteConnection, statement: Statement<TaskRow>) -> Vec<String> {
+fn plan(connection: &mut SqliteConnection, statement: Statement<SeenRow>) -> Vec<String> {
     let rows: Vec<(i32, i32, i32, String)> = diesel::RunQueryDsl::load(statement.explained(), connection).unwrap();
     rows.into_iter().map(|(_, _, _, text)| text).collect()
 }
