@@ -270,16 +270,14 @@ impl Db {
 
     /// What the metrics of the tasks that lists on SQLite keep show; nothing on PostgreSQL.
     pub fn task_cache_state(&self) -> TaskCacheState {
-        match &self.backend {
-            Backend::Sqlite { tasks, .. } => tasks.state(),
-            Backend::Postgres(_) => TaskCacheState::default(),
-        }
+        self.task_cache().map_or_else(TaskCacheState::default, TaskCache::state)
     }
 
-    /// Forgets what lists have kept of tasks that are removed for good.
-    fn forget_tasks(&self) {
-        if let Backend::Sqlite { tasks, .. } = &self.backend {
-            tasks.clear();
+    /// What lists on SQLite have kept.
+    fn task_cache(&self) -> Option<&TaskCache> {
+        match &self.backend {
+            Backend::Sqlite { tasks, .. } => Some(tasks),
+            Backend::Postgres(_) => None,
         }
     }
 }

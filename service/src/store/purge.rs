@@ -60,8 +60,10 @@ impl Db {
         // What cannot be removed from one table does not keep the others from being purged.
         let mut failed = self.purge_all_tasks(trash, &mut purged).await.err();
         self.metrics().tasks_purged(purged.tasks);
-        if purged.tasks > 0 {
-            self.forget_tasks();
+        if purged.tasks > 0
+            && let Some(cache) = self.task_cache()
+        {
+            cache.clear();
         }
         for (text, age) in REST.into_iter().zip([trash, now, keys]) {
             failed = self.purge_rest(text, age, &mut purged).await.err().or(failed);

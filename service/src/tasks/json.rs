@@ -86,15 +86,19 @@ impl WriteJson for TaskPage {
 
 impl WriteJson for CachedTask {
     fn bytes_hint(&self) -> usize {
-        1 + self.json(written).len()
+        1 + self.json().map_or_else(|| self.as_ref().bytes_hint(), <[u8]>::len)
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.json(written));
+        match self.json() {
+            Some(json) => out.extend_from_slice(json),
+            None => self.as_ref().write_json(out),
+        }
     }
 }
 
-fn written(task: &Task) -> Vec<u8> {
+/// A task's JSON.
+pub(crate) fn written(task: &Task) -> Vec<u8> {
     let mut json = Vec::with_capacity(task.bytes_hint());
     task.write_json(&mut json);
     json
@@ -268,10 +272,15 @@ mod tests {
             items in prop::collection::vec(tasks(), 0..4),
             next_cursor in option::of(any::<String>()),
         ) {
-            let page = TaskPage { items: items.into(), next_cursor };
-            let mut written = Vec::new();
-            page.write_json(&mut written);
-            prop_assert_eq!(String::from_utf8(written)?, serde_json::to_string(&page)?);
+            let cached = items.iter().cloned().map(CachedTask::new).collect();
+            let read = TaskPage { items: Listed::Read(items), next_cursor };
+            let expected = serde_json::to_string(&read)?;
+            for page in [TaskPage { items: Listed::Cached(cached), next_cursor: read.next_cursor.clone() }, read] {
+                let mut written = Vec::new();
+                page.write_json(&mut written);
+                prop_assert_eq!(&String::from_utf8(written)?, &expected);
+                prop_assert_eq!(&serde_json::to_string(&page)?, &expected);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ pub mod activity;
 pub mod batch;
 pub mod create;
 pub mod item;
-mod json;
+pub(crate) mod json;
 pub mod list;
 pub mod model;
 pub mod requests;

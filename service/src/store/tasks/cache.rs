@@ -2,24 +2,30 @@
 //! what a list costs; so a list asks the database which tasks belong to it, and in which version, and reads only those rows that
 //! are not here in that version.
 //!
-//! The database is asked each time who may see what, and a version is never two texts: each change of a task counts it up, as its
-//! `ETag` promises. The one exception is a parent that is removed for good, which leaves its subtasks without one; so the parent
-//! is compared too.
+//! The database is asked each time who may see what, and each change of a task counts its version up, as its `ETag` promises.
+//! Two things it does not see: a task that is removed for good and made again under the same id begins at version 1 again, and a
+//! parent that is removed leaves its subtasks without one. So the project, the time of the creation and the parent are compared too.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use jiff::Timestamp;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use telemetry::metrics::TaskCacheState;
 use uuid::Uuid;
 
+use crate::tasks::json::written;
 use crate::tasks::model::Task;
 
 /// Memory that the cache takes at most, about: 9,000 tasks of common size. Those that are listed again stay.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// A task without its texts, twice, and its place in the cache.
-const TASK_BYTES: usize = 1024;
+/// A task with longer texts is read each time: a page of them would be in memory three times, and push all others out.
+const TEXTS_MAX: usize = 8 * 1024;
+/// A task without its texts, and its place in the cache.
+const TASK_BYTES: usize = 512;
+/// Parts with a lock and an eighth of the memory each, on any machine.
+const SHARDS: usize = 8;
 
 /// A task as a list has read it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -28,17 +34,19 @@ pub struct CachedTask(Arc<Cached>);
 #[derive(Debug)]
 struct Cached {
     task: Task,
-    json: OnceLock<Box<[u8]>>,
+    /// `None` for one that is too long to keep.
+    json: Option<Box<[u8]>>,
 }
 
 impl CachedTask {
-    fn new(task: Task) -> Self {
-        CachedTask(Arc::new(Cached { task, json: OnceLock::new() }))
+    pub(crate) fn new(task: Task) -> Self {
+        let json = (texts(&task) <= TEXTS_MAX).then(|| written(&task).into_boxed_slice());
+        CachedTask(Arc::new(Cached { task, json }))
     }
 
-    /// Its JSON, which `write` makes the first time.
-    pub fn json(&self, write: impl FnOnce(&Task) -> Vec<u8>) -> &[u8] {
-        self.0.json.get_or_init(|| write(&self.0.task).into_boxed_slice())
+    /// Its JSON, if it is kept.
+    pub fn json(&self) -> Option<&[u8]> {
+        self.0.json.as_deref()
     }
 }
 
@@ -48,8 +56,14 @@ impl AsRef<Task> for CachedTask {
     }
 }
 
-/// What tells whether a task is still as it was: its id, its version and its parent.
-pub(super) type Seen = (Uuid, i64, Option<Uuid>);
+/// Bytes of a task's texts.
+fn texts(task: &Task) -> usize {
+    let labels: usize = task.labels.0.iter().map(|label| size_of::<String>() + label.len()).sum();
+    task.title.len() + task.description.as_ref().map_or(0, String::len) + labels
+}
+
+/// What tells whether a task is still as it was: its id, its project, its version, when it was made, and its parent.
+pub(super) type Seen = (Uuid, Uuid, i64, Timestamp, Option<Uuid>);
 
 /// Bytes of a task and its JSON.
 #[derive(Debug, Clone)]
@@ -57,45 +71,64 @@ struct Bytes;
 
 impl Weighter<Uuid, CachedTask> for Bytes {
     fn weight(&self, _: &Uuid, cached: &CachedTask) -> u64 {
-        let Task { title, description, labels, .. } = cached.as_ref();
-        let labels: usize = labels.0.iter().map(|label| size_of::<String>() + label.len()).sum();
-        let texts = title.len() + description.as_ref().map_or(0, String::len) + labels;
-        (TASK_BYTES + 2 * texts) as u64
+        (TASK_BYTES + texts(cached.as_ref()) + cached.json().map_or(0, <[u8]>::len)) as u64
     }
 }
 
 /// The tasks, by id.
 pub(in crate::store) struct TaskCache {
     tasks: Cache<Uuid, CachedTask, Bytes>,
+    /// How often something was forgotten.
+    forgotten: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
+/// The moment before a list looks at the database, among those at which tasks are forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look(u64);
+
 impl TaskCache {
     pub(in crate::store) fn new() -> Self {
-        let number = BYTES_MAX as usize / (2 * TASK_BYTES);
+        let mut options = OptionsBuilder::new();
+        options
+            .estimated_items_capacity(BYTES_MAX as usize / (4 * TASK_BYTES))
+            .weight_capacity(BYTES_MAX)
+            .shards(SHARDS);
+        #[expect(clippy::expect_used, reason = "the capacities, which are all that has to be given, are given above")]
+        let options = options.build().expect("capacities");
         TaskCache {
-            tasks: Cache::with_weighter(number, BYTES_MAX, Bytes),
+            tasks: Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default()),
+            forgotten: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
     }
 
+    /// Goes before a list's transaction: what is forgotten later may be in what it reads.
+    pub(super) fn look(&self) -> Look {
+        Look(self.forgotten.load(Ordering::SeqCst))
+    }
+
     /// The tasks that a list has found, in its order. `read` reads one that is not here in that version.
     pub(super) fn tasks<E>(
         &self,
+        look: Look,
         found: Vec<Seen>,
         mut read: impl FnMut(Uuid) -> Result<Option<Task>, E>,
     ) -> Result<Vec<CachedTask>, E> {
         let mut tasks = Vec::with_capacity(found.len());
         let mut misses = 0;
-        for (id, version, parent_id) in found {
-            let is_current = |task: &Task| task.version == version && task.parent_id == parent_id;
+        for (id, project_id, version, created_at, parent_id) in found {
+            let now = (project_id, version, created_at, parent_id);
+            let is_current = |task: &Task| (task.project_id, task.version, task.created_at, task.parent_id) == now;
             if let Some(cached) = self.tasks.get(&id).filter(|cached| is_current(cached.as_ref())) {
                 tasks.push(cached);
             } else if let Some(task) = read(id)? {
                 let cached = CachedTask::new(task);
-                self.tasks.insert(id, cached.clone());
+                if cached.json().is_some() {
+                    self.keep(look, cached.clone());
+                }
                 tasks.push(cached);
                 misses += 1;
             }
@@ -105,8 +138,26 @@ impl TaskCache {
         Ok(tasks)
     }
 
-    /// Forgets all: a task that is removed for good is not to be found in memory either.
+    /// Keeps a task, but not one that may have been forgotten since it was looked for.
+    fn keep(&self, look: Look, cached: CachedTask) {
+        let id = cached.as_ref().id;
+        self.tasks.insert(id, cached);
+        if self.look() != look {
+            self.tasks.remove(&id);
+        }
+    }
+
+    /// Forgets tasks that are removed for good: they are not to be found in memory either.
+    pub(super) fn forget(&self, ids: &[Uuid]) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        for id in ids {
+            self.tasks.remove(id);
+        }
+    }
+
+    /// Forgets all.
     pub(in crate::store) fn clear(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.tasks.clear();
     }
 
@@ -124,8 +175,6 @@ impl TaskCache {
 mod tests {
     use std::convert::Infallible;
 
-    use jiff::Timestamp;
-
     use super::*;
     use crate::store::types::Labels;
     use crate::tasks::model::{Priority, Status};
@@ -136,7 +185,7 @@ mod tests {
             project_id: Uuid::nil(),
             parent_id,
             title: "title".into(),
-            description: Some("x".repeat(64 * 1024)),
+            description: Some("\u{1}".repeat(4 * 1024)),
             status: Status::Todo,
             priority: Priority::Low,
             labels: Labels(vec!["label".into()]),
@@ -150,46 +199,71 @@ mod tests {
         }
     }
 
-    /// Whether the cache had to read this task.
-    fn reads(cache: &TaskCache, task: &Task) -> bool {
+    /// Whether the cache had to read this task for a list that looked then.
+    fn reads(cache: &TaskCache, look: Look, task: &Task) -> bool {
         let mut has_read = false;
         let read = |_| {
             has_read = true;
             Ok::<_, Infallible>(Some(task.clone()))
         };
-        let listed = cache.tasks(vec![(task.id, task.version, task.parent_id)], read).unwrap();
+        let seen = (task.id, task.project_id, task.version, task.created_at, task.parent_id);
+        let listed = cache.tasks(look, vec![seen], read).unwrap();
         assert!(listed.iter().map(CachedTask::as_ref).eq([task]));
         has_read
     }
 
     #[test]
-    fn a_task_is_read_once_in_each_version_and_under_each_parent() {
+    fn a_task_is_read_once_and_again_only_when_something_has_changed() {
         let cache = TaskCache::new();
         let parent = Some(Uuid::from_u128(9));
-        for listed in [task(1, 1, parent), task(1, 2, parent), task(1, 2, None), task(2, 2, None)] {
-            assert!(reads(&cache, &listed));
-            assert!(!reads(&cache, &listed));
+        let again = Task { created_at: Timestamp::MAX, ..task(1, 2, None) };
+        let elsewhere = Task { project_id: Uuid::max(), ..again.clone() };
+        let all = [task(1, 1, parent), task(1, 2, parent), task(1, 2, None), again, elsewhere, task(2, 2, None)];
+        for listed in &all {
+            assert!(reads(&cache, cache.look(), listed));
+            assert!(!reads(&cache, cache.look(), listed));
         }
-        assert_eq!((cache.state().hits_total, cache.state().misses_total), (4, 4));
+        assert_eq!((cache.state().hits_total, cache.state().misses_total), (6, 6));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_kept_by_a_list_that_looked_before() {
+        let cache = TaskCache::new();
+        let (gone, other) = (task(1, 1, None), task(2, 1, None));
+        let look = cache.look();
+        assert!(reads(&cache, look, &gone) && reads(&cache, look, &other));
+        cache.forget(&[gone.id]);
+        assert!(!reads(&cache, look, &other), "only what is named is forgotten");
+        assert!(reads(&cache, look, &gone));
+        assert!(reads(&cache, cache.look(), &gone), "the list before has kept it");
         cache.clear();
         assert_eq!(cache.state().bytes, 0);
-        assert!(reads(&cache, &task(2, 2, None)));
+        assert!(reads(&cache, look, &other));
+        assert_eq!(cache.state().bytes, 0);
     }
 
     #[test]
     fn a_task_that_is_gone_before_it_is_read_is_left_out() {
-        let listed = TaskCache::new().tasks(vec![(Uuid::nil(), 1, None)], |_| Ok::<_, Infallible>(None));
+        let cache = TaskCache::new();
+        let seen = (Uuid::nil(), Uuid::nil(), 1, Timestamp::MIN, None);
+        let listed = cache.tasks(cache.look(), vec![seen], |_| Ok::<_, Infallible>(None));
         assert!(listed.unwrap().is_empty());
     }
 
     #[test]
-    fn memory_has_a_bound() {
+    fn memory_has_a_bound_and_long_texts_are_read_each_time() {
         let cache = TaskCache::new();
-        for number in 0..1_000 {
-            reads(&cache, &task(number, 1, None));
+        let long = Task { description: Some("x".repeat(TEXTS_MAX)), ..task(1, 1, None) };
+        assert!(reads(&cache, cache.look(), &long));
+        assert!(reads(&cache, cache.look(), &long));
+        assert_eq!(cache.state().bytes, 0);
+        let json = written(&task(1, 1, None)).len();
+        assert!(json > 6 * 4 * 1024, "an escape takes six bytes: {json}");
+        for number in 0..2_000 {
+            reads(&cache, cache.look(), &task(number, 1, None));
         }
-        let bytes = cache.state().bytes;
-        assert!(bytes <= BYTES_MAX, "{bytes}");
-        assert!(bytes > BYTES_MAX / 4, "{bytes}");
+        assert!(cache.state().bytes <= BYTES_MAX, "{}", cache.state().bytes);
+        let kept = cache.tasks.iter().map(|(_, cached)| cached.json().map_or(0, <[u8]>::len)).sum::<usize>() as u64;
+        assert!((BYTES_MAX / 2..BYTES_MAX).contains(&kept), "{kept}");
     }
 }

@@ -11,7 +11,8 @@ use super::super::statement::{Statement, binds};
 use super::{may_write, tree};
 use crate::projects::model::Role;
 use crate::store::idempotency::Effect;
-use crate::store::{Db, End, Operation, StoreError};
+use crate::store::types::Id;
+use crate::store::{Db, End, Operation, StoreError, detached};
 use crate::tasks::model::{IfMatch, Refusal};
 
 /// Removing one task, living or in the trash.
@@ -58,7 +59,7 @@ const SQLITE_LOGS: &str =
     concat!("WITH RECURSIVE ", tree!("?"), " DELETE FROM task_activity WHERE task_id IN (SELECT id FROM tree)");
 
 const SQLITE_TASKS: &str =
-    concat!("WITH RECURSIVE ", tree!("?"), " DELETE FROM tasks WHERE id IN (SELECT id FROM tree)");
+    concat!("WITH RECURSIVE ", tree!("?"), " DELETE FROM tasks WHERE id IN (SELECT id FROM tree) RETURNING id");
 
 /// The caller's role, the version, and how many rows were locked.
 type Target = (Role, i64, i64);
@@ -72,8 +73,8 @@ impl EraseTask {
 }
 
 impl Effect for EraseTask {
-    /// The tasks that are gone.
-    type Output = Result<u64, Refusal>;
+    /// How many tasks are gone, and on SQLite which.
+    type Output = Result<(u64, Vec<Uuid>), Refusal>;
 
     fn sqlite(&self, connection: &mut SqliteConnection) -> QueryResult<End<Self::Output>> {
         use diesel::RunQueryDsl as _;
@@ -82,8 +83,8 @@ impl Effect for EraseTask {
             return Ok(End::Rollback(Err(refusal)));
         }
         Statement::<()>::new(SQLITE_LOGS, binds![self.id]).execute(connection)?;
-        let gone = Statement::<()>::new(SQLITE_TASKS, binds![self.id]).execute(connection)?;
-        Ok(End::Commit(Ok(u64::try_from(gone).unwrap_or(u64::MAX))))
+        let gone: Vec<(Uuid,)> = Statement::<(Id,)>::new(SQLITE_TASKS, binds![self.id]).load(connection)?;
+        Ok(End::Commit(Ok((gone.len() as u64, gone.into_iter().map(|(id,)| id).collect()))))
     }
 
     fn postgres<'c>(&'c self, connection: &'c mut AsyncPgConnection) -> BoxFuture<'c, QueryResult<End<Self::Output>>> {
@@ -102,7 +103,8 @@ impl Effect for EraseTask {
             }
             let delete = Statement::<(BigInt,)>::numbered(POSTGRES_DELETE, binds![self.id]);
             let gone: Vec<(i64,)> = delete.load(connection).await?;
-            Ok(End::Commit(Ok(gone.into_iter().map(|(count,)| u64::try_from(count).unwrap_or(0)).sum())))
+            let gone = gone.into_iter().map(|(count,)| u64::try_from(count).unwrap_or(0)).sum();
+            Ok(End::Commit(Ok((gone, Vec::new()))))
         }
         .boxed()
     }
@@ -116,10 +118,17 @@ impl Db {
         id: Uuid,
         if_match: IfMatch,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        let erased = self.run(Operation::TaskErase, EraseTask { user_id, id, if_match }).await?;
-        Ok(erased.map(|tasks| {
-            self.forget_tasks();
-            self.metrics().tasks_purged(tasks);
-        }))
+        let db = self.clone();
+        // What was committed is forgotten too, whether or not the caller waits for it.
+        detached(async move {
+            let erased = db.run(Operation::TaskErase, EraseTask { user_id, id, if_match }).await?;
+            Ok(erased.map(|(tasks, ids)| {
+                if let Some(cache) = db.task_cache() {
+                    cache.forget(&ids);
+                }
+                db.metrics().tasks_purged(tasks);
+            }))
+        })
+        .await
     }
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::super::statement::{Bind, Statement};
-use super::super::types::{Id, Labels};
+use super::super::types::{Id, Instant, Labels};
 use super::cache::CachedTask;
 use super::{TaskRow, columns};
 use crate::store::{Db, Operation, StoreError};
@@ -143,7 +143,7 @@ pub struct Filter {
 
 impl Filter {
     /// The statement's text for a page behind `after`, for whoever wants to explain or to measure it; `None` for a key that no
-    /// row can have.
+    /// row can have. On SQLite that is what finds the tasks of somebody with many projects.
     pub fn sql(&self, sqlite: bool, user_id: Uuid, order: Order, after: Option<Key>, limit: usize) -> Option<String> {
         if sqlite {
             return statement::<SeenRow>(sqlite, user_id, self, order, after, limit).map(Statement::into_text);
@@ -223,11 +223,11 @@ impl Columns for TaskRow {
 }
 
 /// The SQL types of [`super::cache::Seen`].
-type SeenRow = (Id, BigInt, Nullable<Id>);
+type SeenRow = (Id, Id, BigInt, Instant, Nullable<Id>);
 
 impl Columns for SeenRow {
-    const T: &'static str = "t.id, t.version, t.parent_id";
-    const X: &'static str = "x.id, x.version, x.parent_id";
+    const T: &'static str = "t.id, t.project_id, t.version, t.created_at, t.parent_id";
+    const X: &'static str = "x.id, x.project_id, x.version, x.created_at, x.parent_id";
 }
 
 /// The statement for a page of up to `limit` tasks and one more, which tells whether another page follows.
@@ -287,7 +287,7 @@ fn merged<Row: Columns>(
         sql.push(if at == 0 { "SELECT " } else { " UNION ALL SELECT " });
         sql.push(Row::X);
         // What several are ordered by has to be a column of theirs.
-        for column in order.sort.columns(filter).iter().filter(|column| **column != "id") {
+        for column in order.sort.columns(filter).iter().filter(|column| !["id", "created_at"].contains(*column)) {
             sql.push(", x.");
             sql.push(column);
         }

@@ -70,17 +70,17 @@ fn has_all(texts: [&str; 2], words: &[String]) -> bool {
     words.iter().all(|word| texts.iter().any(|text| has(text, word)))
 }
 
-/// Looks at what begins like the word, and only then for where words begin and end: most bytes cost a comparison.
+/// Compares where words begin, and there with the first letter first: most bytes cost a look.
 fn has(text: &str, word: &str) -> bool {
     let (text, word) = (text.as_bytes(), word.as_bytes());
     let Some(first) = word.first().map(u8::to_ascii_lowercase) else { return false };
-    let is_edge = |at: Option<&u8>| at.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    let is_edge = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
     text.iter().enumerate().any(|(at, byte)| {
         let end = at + word.len();
         byte.to_ascii_lowercase() == first
-            && text.get(at..end).is_some_and(|there| there.eq_ignore_ascii_case(word))
             && is_edge(at.checked_sub(1).and_then(|before| text.get(before)))
             && is_edge(text.get(end))
+            && text.get(at..end).is_some_and(|there| there.eq_ignore_ascii_case(word))
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use diesel::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
-use super::super::cache::{CachedTask, Seen, TaskCache};
+use super::super::cache::{CachedTask, Look, Seen, TaskCache};
 use super::super::{TaskRow, columns};
 use super::{Filter, Key, Listed, Order, SeenRow, common, merged, statement};
 use crate::store::statement::{Statement, binds};
@@ -53,7 +53,7 @@ impl Asked<'_> {
         &self,
         connection: &mut SqliteConnection,
         projects: Option<&[Uuid]>,
-        cache: &TaskCache,
+        (cache, look): (&TaskCache, Look),
     ) -> diesel::QueryResult<Option<Vec<CachedTask>>> {
         let Asked { user_id, ref filter, order, after, limit } = *self;
         let found = match projects {
@@ -67,7 +67,7 @@ impl Asked<'_> {
                 diesel::RunQueryDsl::load(Statement::<TaskRow>::numbered(ROW, binds![id]), connection)?;
             Ok(rows.into_iter().next())
         };
-        cache.tasks(found, read).map(Some)
+        cache.tasks(look, found, read).map(Some)
     }
 }
 
@@ -86,12 +86,12 @@ impl Db {
         };
         let asked = Asked { user_id, filter: Cow::Borrowed(filter), order, after, limit };
         let owned = Asked { user_id, filter: Cow::Owned(filter.clone()), order, after, limit };
-        let (cache, kept) = (&**cache, Arc::clone(cache));
+        let (cache, kept, look) = (&**cache, Arc::clone(cache), cache.look());
         let elsewhere = move |connection: &mut SqliteConnection| {
             connection.transaction(|connection| {
                 let merges = owned.filter.project_id.is_none() && owned.filter.has_one_plan(true);
                 let projects = if merges { few_projects(user_id, connection)? } else { None };
-                owned.cached(connection, projects.as_deref(), &kept)
+                owned.cached(connection, projects.as_deref(), (&kept, look))
             })
         };
         let is_search = filter.words.is_some() && filter.numbers() == (0, 1);
@@ -106,12 +106,12 @@ impl Db {
             };
             let Some(projects) = projects else { return Ok(None) };
             let Some(words) = &filter.words else {
-                return asked.cached(connection, Some(&projects), cache).map(Some);
+                return asked.cached(connection, Some(&projects), (cache, look)).map(Some);
             };
             let all = Filter { project_id: filter.project_id, ..Filter::default() };
             let rows = |connection: &mut SqliteConnection, after, rows: usize| {
                 let page = Asked { user_id, filter: Cow::Borrowed(&all), order, after, limit: rows.saturating_sub(1) };
-                page.cached(connection, Some(&projects), cache)
+                page.cached(connection, Some(&projects), (cache, look))
             };
             Ok(common::look_through(connection, words, limit + 1, order, after, rows)?.map(Some))
         };
