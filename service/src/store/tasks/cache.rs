@@ -3,8 +3,9 @@
 //! are not here in that version.
 //!
 //! The database is asked each time who may see what, and each change of a task counts its version up, as its `ETag` promises.
-//! Two things it does not see: a task that is removed for good and made again under the same id begins at version 1 again, and a
-//! parent that is removed leaves its subtasks without one. So the project, the time of the creation and the parent are compared too.
+//! A task that is removed for good and made again under the same id begins at version 1 again; so its project and the time of its
+//! creation are compared too. Its parent needs not: one that is removed takes its subtasks along, but for those in the trash, and
+//! whoever comes back from there has a new version.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,8 +63,8 @@ fn texts(task: &Task) -> usize {
     task.title.len() + task.description.as_ref().map_or(0, String::len) + labels
 }
 
-/// What tells whether a task is still as it was: its id, its project, its version, when it was made, and its parent.
-pub(super) type Seen = (Uuid, Uuid, i64, Timestamp, Option<Uuid>);
+/// What tells whether a task is still as it was: its id, its project, its version, and when it was made.
+pub(super) type Seen = (Uuid, Uuid, i64, Timestamp);
 
 /// Bytes of a task and its JSON.
 #[derive(Debug, Clone)]
@@ -119,9 +120,9 @@ impl TaskCache {
     ) -> Result<Vec<CachedTask>, E> {
         let mut tasks = Vec::with_capacity(found.len());
         let mut misses = 0;
-        for (id, project_id, version, created_at, parent_id) in found {
-            let now = (project_id, version, created_at, parent_id);
-            let is_current = |task: &Task| (task.project_id, task.version, task.created_at, task.parent_id) == now;
+        for (id, project_id, version, created_at) in found {
+            let now = (project_id, version, created_at);
+            let is_current = |task: &Task| (task.project_id, task.version, task.created_at) == now;
             if let Some(cached) = self.tasks.get(&id).filter(|cached| is_current(cached.as_ref())) {
                 tasks.push(cached);
             } else if let Some(task) = read(id)? {
@@ -179,11 +180,11 @@ mod tests {
     use crate::store::types::Labels;
     use crate::tasks::model::{Priority, Status};
 
-    fn task(number: u128, version: i64, parent_id: Option<Uuid>) -> Task {
+    fn task(number: u128, version: i64) -> Task {
         Task {
             id: Uuid::from_u128(number),
             project_id: Uuid::nil(),
-            parent_id,
+            parent_id: None,
             title: "title".into(),
             description: Some("\u{1}".repeat(4 * 1024)),
             status: Status::Todo,
@@ -206,7 +207,7 @@ mod tests {
             has_read = true;
             Ok::<_, Infallible>(Some(task.clone()))
         };
-        let seen = (task.id, task.project_id, task.version, task.created_at, task.parent_id);
+        let seen = (task.id, task.project_id, task.version, task.created_at);
         let listed = cache.tasks(look, vec![seen], read).unwrap();
         assert!(listed.iter().map(CachedTask::as_ref).eq([task]));
         has_read
@@ -215,21 +216,20 @@ mod tests {
     #[test]
     fn a_task_is_read_once_and_again_only_when_something_has_changed() {
         let cache = TaskCache::new();
-        let parent = Some(Uuid::from_u128(9));
-        let again = Task { created_at: Timestamp::MAX, ..task(1, 2, None) };
+        let again = Task { created_at: Timestamp::MAX, ..task(1, 2) };
         let elsewhere = Task { project_id: Uuid::max(), ..again.clone() };
-        let all = [task(1, 1, parent), task(1, 2, parent), task(1, 2, None), again, elsewhere, task(2, 2, None)];
+        let all = [task(1, 1), task(1, 2), again, elsewhere, task(2, 2)];
         for listed in &all {
             assert!(reads(&cache, cache.look(), listed));
             assert!(!reads(&cache, cache.look(), listed));
         }
-        assert_eq!((cache.state().hits_total, cache.state().misses_total), (6, 6));
+        assert_eq!((cache.state().hits_total, cache.state().misses_total), (5, 5));
     }
 
     #[test]
     fn what_is_forgotten_is_not_kept_by_a_list_that_looked_before() {
         let cache = TaskCache::new();
-        let (gone, other) = (task(1, 1, None), task(2, 1, None));
+        let (gone, other) = (task(1, 1), task(2, 1));
         let look = cache.look();
         assert!(reads(&cache, look, &gone) && reads(&cache, look, &other));
         cache.forget(&[gone.id]);
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_task_that_is_gone_before_it_is_read_is_left_out() {
         let cache = TaskCache::new();
-        let seen = (Uuid::nil(), Uuid::nil(), 1, Timestamp::MIN, None);
+        let seen = (Uuid::nil(), Uuid::nil(), 1, Timestamp::MIN);
         let listed = cache.tasks(cache.look(), vec![seen], |_| Ok::<_, Infallible>(None));
         assert!(listed.unwrap().is_empty());
     }
@@ -253,14 +253,14 @@ mod tests {
     #[test]
     fn memory_has_a_bound_and_long_texts_are_read_each_time() {
         let cache = TaskCache::new();
-        let long = Task { description: Some("x".repeat(TEXTS_MAX)), ..task(1, 1, None) };
+        let long = Task { description: Some("x".repeat(TEXTS_MAX)), ..task(1, 1) };
         assert!(reads(&cache, cache.look(), &long));
         assert!(reads(&cache, cache.look(), &long));
         assert_eq!(cache.state().bytes, 0);
-        let json = written(&task(1, 1, None)).len();
+        let json = written(&task(1, 1)).len();
         assert!(json > 6 * 4 * 1024, "an escape takes six bytes: {json}");
         for number in 0..2_000 {
-            reads(&cache, cache.look(), &task(number, 1, None));
+            reads(&cache, cache.look(), &task(number, 1));
         }
         assert!(cache.state().bytes <= BYTES_MAX, "{}", cache.state().bytes);
         let kept = cache.tasks.iter().map(|(_, cached)| cached.json().map_or(0, <[u8]>::len)).sum::<usize>() as u64;

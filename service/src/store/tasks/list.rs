@@ -8,7 +8,7 @@
 mod common;
 mod sqlite;
 
-use diesel::sql_types::{BigInt, Nullable};
+use diesel::sql_types::BigInt;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -223,11 +223,11 @@ impl Columns for TaskRow {
 }
 
 /// The SQL types of [`super::cache::Seen`].
-type SeenRow = (Id, Id, BigInt, Instant, Nullable<Id>);
+type SeenRow = (Id, Id, BigInt, Instant);
 
 impl Columns for SeenRow {
-    const T: &'static str = "t.id, t.project_id, t.version, t.created_at, t.parent_id";
-    const X: &'static str = "x.id, x.project_id, x.version, x.created_at, x.parent_id";
+    const T: &'static str = "t.id, t.project_id, t.version, t.created_at";
+    const X: &'static str = "x.id, x.project_id, x.version, x.created_at";
 }
 
 /// The statement for a page of up to `limit` tasks and one more, which tells whether another page follows.
