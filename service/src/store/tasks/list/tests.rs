@@ -85,7 +85,7 @@ async fn sqlite_merges_a_few_projects_without_sorting_anything() {
             let shown = format!("{filter:?} by {order:?} from {after:?}: {lines:#?}");
             let starts = |text: &str| lines.iter().filter(|line| line.starts_with(text)).count();
             assert_eq!(from_index(&lines).count(), places, "each comes off an index: {shown}");
-            let narrowed = Filter { status: None, words: None, ..filter.clone() };
+            let narrowed = Filter { status: None, words: None, label: None, ..filter.clone() };
             let common = [Sort::CreatedAt, Sort::UpdatedAt].contains(&order.sort) && narrowed == Filter::default();
             assert_eq!(from_index(&lines).all(|is_alone| is_alone), common, "nothing else is read: {shown}");
             assert_eq!(starts("MERGE (UNION ALL)"), places - 1, "{shown}");
