@@ -83,6 +83,7 @@ fn rate() -> Panel {
     Panel::graph("How often does each operation run?", Unit::OperationRate)
         .good("Good follows the requests; one that grows alone is asked for in a loop.")
         .query("{{db_operation_name}}", count("db_operation_name"))
+        .width(6)
 }
 
 fn busy() -> Panel {
@@ -90,6 +91,7 @@ fn busy() -> Panel {
     Panel::stacked("Which operations keep connections busy?", Unit::Count)
         .good("Connections that each operation keeps busy on average. Good is far below the size of the pool.")
         .query("{{db_operation_name}}", format!("sum by (db_operation_name) ({time})"))
+        .width(6)
 }
 
 fn mean() -> Panel {
@@ -97,16 +99,13 @@ fn mean() -> Panel {
     Panel::graph("Which instances find the database slow?", Unit::Seconds)
         .good("Mean time of an operation, by instance. Good is alike on all; one that stands out has a bad network or no CPU.")
         .query("{{instance}}", format!("sum by (instance) ({time}) / {}", count("instance")))
+        .width(6)
 }
 
 fn kept() -> Panel {
-    let found = "sum by (instance) (rate(sqlite_task_cache_lookups_total{@target, result=\"hit\"}@rate))";
-    let all = "sum by (instance) (rate(sqlite_task_cache_lookups_total{@target}@rate))";
-    Panel::graph("What share of SQLite's lists is in memory?", Unit::Share)
-        .good(
-            "Tasks of lists that need not be read; nothing with PostgreSQL. Good is above 0.8 under load: less is CPU.",
-        )
-        .query("{{instance}}", format!("{found} / {all}"))
+    Panel::graph("Are SQLite's lists served from memory?", Unit::Rate)
+        .good("Tasks of lists a second, by whether they are in memory; 0 with PostgreSQL. Good is few misses: each is a row read.")
+        .query("{{result}}", "sum by (result) (rate(sqlite_task_cache_lookups_total{@target}@rate))")
         .width(6)
 }
 

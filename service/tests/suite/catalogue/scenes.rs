@@ -63,6 +63,10 @@ pub async fn served(seen: &Seen, backend: Backend) {
         login.await.expect(200);
     }
     let bob = drive.api.register("bob").await;
+    bob.post("tasks", json!({"title": "Listed twice"})).await.expect(201);
+    for _ in 0..2 {
+        bob.get("tasks").await.expect(200);
+    }
     match ground.sqlite() {
         Some(file) => file.connect().batch_execute("ALTER TABLE tasks RENAME TO gone").expect("a renamed table"),
         None => drop(ground.storage.postgres().psql("ALTER TABLE tasks RENAME TO gone")),
