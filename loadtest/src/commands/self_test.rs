@@ -7,7 +7,7 @@ use slo::Slo;
 use tokio::sync::watch;
 
 use super::run::{Checked, leave, measure};
-use super::{Done, Refusal, print};
+use super::{ATTEMPTS_MAX, Done, Refusal, print};
 use crate::cli::{SelfTestArgs, WINDOW_MAX};
 use crate::client::Connector;
 use crate::drive::Plan;
@@ -25,8 +25,6 @@ use crate::verdict::{Limits, Outcome, Verdict};
 /// Requests per second that one core of a generator has to be good for, with starts in time. A debug build, as in CI, is good for
 /// less.
 const FAST: f64 = if cfg!(debug_assertions) { 2_000.0 } else { 5_000.0 };
-/// How often a case is asked again that a busy machine made INVALID: that answer is honest, but not what is tested.
-const ATTEMPTS_MAX: u32 = 3;
 
 /// One server and what has to be said of it.
 struct Case {
