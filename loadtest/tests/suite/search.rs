@@ -36,12 +36,17 @@ async fn find_max_measures_a_step_that_says_nothing_three_times_and_then_ends() 
     let (server, profile) = fixture(Fault { version_changes: true, ..Fault::default() });
     let (url, metrics) = (server.url(), format!("{}/metrics", server.url()));
     let slo = slo();
-    let mut arguments = vec!["find-max", "--host", &url, "--slo", &slo, "--metrics-url", &metrics, "--profile", &profile];
+    let mut arguments =
+        vec!["find-max", "--host", &url, "--slo", &slo, "--metrics-url", &metrics, "--profile", &profile];
     arguments.extend(["--from", "100", "--to", "900", "--step", "1s", "--output", "json", "--report-dir", "report"]);
     let (code, output, _) = finished(tool(&arguments).start()).await;
     assert_eq!(code, 2, "{output}");
     assert_eq!(output.matches("\"verdict\": \"INVALID\"").count(), 3, "{output}");
-    assert_eq!(output.matches("\"rate\": 100.0").count(), 3, "nothing was learned, so no other rate is tried: {output}");
+    assert_eq!(
+        output.matches("\"rate\": 100.0").count(),
+        3,
+        "nothing was learned, so no other rate is tried: {output}"
+    );
     assert_eq!(output.matches("INVALID: the step at 100/s says nothing").count(), 1, "{output}");
     assert_eq!(server.projects(), 0);
 }

@@ -23,6 +23,9 @@ use super::{Db, End, Operation, StoreError};
 pub(crate) trait Effect: Send + Sync + 'static {
     /// What the caller gets.
     type Output: Send + 'static;
+    /// Whether it refuses before it has changed anything, and never after: it has nothing to undo then, and no savepoint is made
+    /// for it among the writes that share its commit.
+    const REFUSES_FIRST: bool = false;
 
     /// Its statements on SQLite.
     fn sqlite(&self, connection: &mut SqliteConnection) -> QueryResult<End<Self::Output>>;
@@ -142,7 +145,7 @@ impl Db {
     /// Runs an effect in a transaction of its own.
     pub(crate) async fn run<E: Effect>(&self, operation: Operation, effect: E) -> Result<E::Output, StoreError> {
         if self.is_sqlite() {
-            self.sqlite_write(operation, move |connection| effect.sqlite(connection)).await
+            self.sqlite_effect(operation, effect).await
         } else {
             self.postgres_transaction(operation, move |connection| {
                 async move { effect.postgres(connection).await }.boxed()

@@ -1,7 +1,7 @@
 //! SQLite's one writer: a thread of its own, on which the writes that wait together share one commit.
 //!
 //! A commit is a sync of the log to the disk, and costs more than most writes do. Under load several writes wait while the disk
-//! works for the ones before them; they run in one transaction then, each within a savepoint of its own, and each is answered
+//! works for the ones before them; they run in one transaction then, each so that it can be undone alone, and each is answered
 //! after the commit. A write that comes alone begins at once, and so does each one of a client that writes one by one. Where
 //! writes came together a moment ago, the next waits a little for as many.
 
@@ -12,14 +12,18 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use diesel::SqliteConnection;
 use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
+use diesel::sql_types::BigInt;
+use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
 use tokio::sync::oneshot;
 
 use telemetry::context::RequestContext;
 use telemetry::metrics::PoolState;
 
+use super::idempotency::Effect;
 use super::probe::Probe;
+use super::statement::Statement;
+use super::tasks::texts;
 use super::{Backend, Db, End, Operation, SQLITE_WAIT_MAX, StoreError, Undo, sqlite};
 
 /// Writes that share one commit at most: what the first of them waits for, and what fails together when the disk is full.
@@ -29,16 +33,25 @@ const GROUP_MAX: usize = 64;
 const GATHER_MAX: Duration = Duration::from_millis(20);
 /// A group that is longer ago says nothing of the next.
 const COMPANY_MAX: Duration = Duration::from_millis(100);
-/// How often it looks whether they are there.
-const GATHER_STEP: Duration = Duration::from_millis(4);
 /// Writes that may wait for the thread. Twice the requests that are in flight by default: it bounds memory, and the time that
 /// one waits ([`SQLITE_WAIT_MAX`]) is over long before. Who waits is in `db_client_connection_pending_requests`.
 const QUEUE_MAX: usize = 1024;
 
 /// Answers one write, with the error of the commit where that failed.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// One write. It gets the connection, or why there is none, and whether it has to make a savepoint.
+/// One write. It gets the connection, or why there is none, and whether others are in the transaction before it.
 type Work = Box<dyn FnOnce(Result<&mut SqliteConnection, StoreError>, bool) -> Ran + Send>;
+
+/// What has to be done to undo a write, and nothing but it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undoing {
+    /// It has the transaction to itself so far: all of it is undone.
+    Transaction,
+    /// It runs within a savepoint.
+    Savepoint,
+    /// Nothing, where it refuses: it does so before it changes anything. Should it fail, its transaction is lost.
+    Nothing,
+}
 
 /// How a write left the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +85,7 @@ struct Job {
 pub(super) struct Writer {
     queue: SyncSender<Job>,
     shared: Arc<Shared>,
+    thread: std::thread::Thread,
 }
 
 #[derive(Default)]
@@ -79,6 +93,8 @@ struct Shared {
     connected: AtomicBool,
     busy: AtomicBool,
     waiting: AtomicU32,
+    /// As many have to wait before the thread begins; 0 while it does not wait for them.
+    wanted: AtomicU32,
     timeouts: AtomicU64,
 }
 
@@ -95,11 +111,11 @@ impl Writer {
             shared: Arc::clone(&shared),
             company: (0, Instant::now()),
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || thread.run())
             .context("cannot start the thread that writes to SQLite")?;
-        Ok(Writer { queue, shared })
+        Ok(Writer { queue, shared, thread: thread.thread().clone() })
     }
 
     /// Hands a write to the thread and waits for the answer that `work` promises to send to `answered`. It runs to its end
@@ -111,10 +127,14 @@ impl Writer {
         answered: oneshot::Receiver<T>,
     ) -> Result<T, StoreError> {
         let taken = Arc::new(AtomicBool::new(false));
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = self.shared.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         let job = Job { taken: Arc::clone(&taken), alone, work: Box::new(work) };
         match self.queue.try_send(job) {
-            Ok(()) => {}
+            Ok(()) => {
+                if (1..=waiting).contains(&self.shared.wanted.load(Ordering::SeqCst)) {
+                    self.thread.unpark();
+                }
+            }
             Err(TrySendError::Full(_)) => {
                 self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
                 self.shared.timeouts.fetch_add(1, Ordering::Relaxed);
@@ -210,10 +230,15 @@ impl Thread {
         if begun.duration_since(then) > COMPANY_MAX {
             return;
         }
-        while self.shared.waiting.load(Ordering::Relaxed) + 1 < company && begun.elapsed() < GATHER_MAX {
-            #[expect(clippy::disallowed_methods, reason = "a thread of its own, which nothing else runs on")]
-            std::thread::sleep(GATHER_STEP);
+        let others = company.saturating_sub(1);
+        self.shared.wanted.store(others, Ordering::SeqCst);
+        while self.shared.waiting.load(Ordering::SeqCst) < others {
+            match GATHER_MAX.checked_sub(begun.elapsed()) {
+                Some(left) => std::thread::park_timeout(left),
+                None => break,
+            }
         }
+        self.shared.wanted.store(0, Ordering::SeqCst);
     }
 
     /// Runs a write, and those that wait behind it, in one transaction. Returns the one that cannot be part of it.
@@ -258,12 +283,18 @@ impl Thread {
             answers.push(ran.answer);
         }
         let company = u32::try_from(answers.len()).unwrap_or(u32::MAX);
-        let committed = if left == Left::Lost {
-            // Open or not, nothing of it may be kept. The one who lost it has an error of its own to tell.
-            let _ = AnsiTransactionManager::rollback_transaction(connection);
-            Err(StoreError::Unavailable("another write of the same transaction ended it".into()))
-        } else {
-            AnsiTransactionManager::commit_transaction(connection).map_err(StoreError::from)
+        let ended = match left {
+            // The one who lost it has an error of its own to tell.
+            Left::Lost => Err(StoreError::Unavailable("another write of the same transaction ended it".into())),
+            _ => texts::index(connection).map_err(StoreError::from),
+        };
+        let committed = match ended {
+            Ok(()) => AnsiTransactionManager::commit_transaction(connection).map_err(StoreError::from),
+            Err(error) => {
+                // Open or not, nothing of it may be kept.
+                let _ = AnsiTransactionManager::rollback_transaction(connection);
+                Err(error)
+            }
         };
         for answer in answers {
             answer(committed.clone());
@@ -293,27 +324,37 @@ impl Db {
     pub(crate) async fn sqlite_write<T, F>(&self, operation: Operation, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<End<T>> + Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<End<T>> + Send + 'static,
     {
-        let run = |connection: &mut SqliteConnection| match catch_unwind(AssertUnwindSafe(|| work(connection))) {
-            Ok(Ok(End::Commit(value))) => Ok(value),
-            Ok(Ok(End::Rollback(value))) => Err(Undo::Answer(value)),
-            Ok(Err(error)) => Err(Undo::Failed(error)),
-            // Undone like a refusal; those that share the transaction do not notice.
-            Err(panic) => Err(Undo::Panicked(panic)),
-        };
-        self.on_writer(operation, false, run).await
+        self.on_writer(operation, false, Undoing::Savepoint, caught(work)).await
+    }
+
+    /// The same for an effect, without a savepoint where it needs none.
+    pub(crate) async fn sqlite_effect<E: Effect>(
+        &self,
+        operation: Operation,
+        effect: E,
+    ) -> Result<E::Output, StoreError> {
+        let undoing = if E::REFUSES_FIRST { Undoing::Nothing } else { Undoing::Savepoint };
+        self.on_writer(operation, false, undoing, caught(move |connection| effect.sqlite(connection))).await
     }
 
     /// Runs `work` on SQLite's writer outside of any transaction.
     pub(crate) async fn sqlite_maintain<F>(&self, operation: Operation, work: F) -> Result<(), StoreError>
     where
-        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<()> + Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<()> + Send + 'static,
     {
-        self.on_writer(operation, true, |connection| Ok(work(connection)?)).await
+        self.on_writer(operation, true, Undoing::Transaction, |connection| Ok(work(connection)?)).await
     }
 
-    async fn on_writer<T, F>(&self, operation: Operation, alone: bool, work: F) -> Result<T, StoreError>
+    /// `undoing` holds for a write that others are in the transaction before.
+    async fn on_writer<T, F>(
+        &self,
+        operation: Operation,
+        alone: bool,
+        undoing: Undoing,
+        work: F,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> Result<T, Undo<T>> + Send + 'static,
@@ -323,13 +364,14 @@ impl Db {
         };
         let (sender, answered) = oneshot::channel();
         let (db, context, asked) = (self.clone(), RequestContext::current(), Instant::now());
-        let job = move |connection: Result<&mut SqliteConnection, StoreError>, savepoint: bool| {
+        let job = move |connection: Result<&mut SqliteConnection, StoreError>, shared: bool| {
+            let undoing = if shared { undoing } else { Undoing::Transaction };
             let (probe, left, outcome) = within(context.clone(), || {
                 let wait = asked.elapsed();
                 db.metrics.db_wait(wait);
                 let probe = Probe::start(&db, operation, wait);
                 let (left, outcome) = match connection {
-                    Ok(connection) => settled(connection, savepoint, work),
+                    Ok(connection) => settled(connection, undoing, work),
                     Err(error) => (Left::Failed, Ok(Err(error))),
                 };
                 (probe, left, outcome)
@@ -362,20 +404,39 @@ impl Db {
     }
 }
 
-/// Runs `work`, within a savepoint or as all of a transaction so far. The outer result is a panic's.
+/// `work`, with a panic as one more way to end: it is undone like a refusal.
+fn caught<T>(
+    work: impl FnOnce(&mut SqliteConnection) -> QueryResult<End<T>>,
+) -> impl FnOnce(&mut SqliteConnection) -> Result<T, Undo<T>> {
+    |connection| match catch_unwind(AssertUnwindSafe(|| work(connection))) {
+        Ok(Ok(End::Commit(value))) => Ok(value),
+        Ok(Ok(End::Rollback(value))) => Err(Undo::Answer(value)),
+        Ok(Err(error)) => Err(Undo::Failed(error)),
+        Err(panic) => Err(Undo::Panicked(panic)),
+    }
+}
+
+/// Runs `work`, and undoes it unless it succeeds. The outer result is a panic's.
 fn settled<T>(
     connection: &mut SqliteConnection,
-    savepoint: bool,
+    undoing: Undoing,
     work: impl FnOnce(&mut SqliteConnection) -> Result<T, Undo<T>>,
 ) -> (Left, std::thread::Result<Result<T, StoreError>>) {
+    let savepoint = undoing == Undoing::Savepoint;
     if savepoint && let Err(error) = AnsiTransactionManager::begin_transaction(connection) {
         return (Left::Lost, Ok(Err(error.into())));
     }
+    let before = changes(connection);
     let result = work(connection);
-    let ended = match (savepoint, &result) {
-        (false, _) => Ok(()),
-        (true, Ok(_)) => AnsiTransactionManager::commit_transaction(connection),
-        (true, Err(_)) => AnsiTransactionManager::rollback_transaction(connection),
+    let ended = match (undoing, &result) {
+        (Undoing::Transaction, _) | (Undoing::Nothing, Ok(_)) => Ok(()),
+        (Undoing::Nothing, Err(Undo::Answer(_))) => {
+            debug_assert_eq!(before, changes(connection), "it refused, and had changed something");
+            Ok(())
+        }
+        (Undoing::Nothing, Err(_)) => Err(diesel::result::Error::RollbackTransaction),
+        (Undoing::Savepoint, Ok(_)) => AnsiTransactionManager::commit_transaction(connection),
+        (Undoing::Savepoint, Err(_)) => AnsiTransactionManager::rollback_transaction(connection),
     };
     match (result, ended) {
         (Ok(value), Ok(())) => (Left::Changed, Ok(Ok(value))),
@@ -387,6 +448,16 @@ fn settled<T>(
         }
         (Ok(_) | Err(Undo::Answer(_)), Err(error)) => (Left::Lost, Ok(Err(error.into()))),
     }
+}
+
+/// Rows that this connection has ever changed; asked for in debug builds alone.
+fn changes(connection: &mut SqliteConnection) -> Option<i64> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    let total: QueryResult<Vec<(i64,)>> =
+        Statement::<(BigInt,)>::new("SELECT total_changes()", vec![]).load(connection);
+    total.ok().and_then(|rows| rows.first().map(|(total,)| *total))
 }
 
 /// Runs `work` within the request's context, if it belongs to one.

@@ -229,6 +229,7 @@ fn written(task: Task) -> Written {
 
 impl Effect for CreateTask {
     type Output = Result<Written, Refusal>;
+    const REFUSES_FIRST: bool = true;
 
     fn sqlite(&self, connection: &mut SqliteConnection) -> QueryResult<End<Self::Output>> {
         self.run_sqlite(connection).map(keep_if_done)

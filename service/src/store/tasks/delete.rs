@@ -83,6 +83,7 @@ impl DeleteTask {
 
 impl Effect for DeleteTask {
     type Output = Result<(), Refusal>;
+    const REFUSES_FIRST: bool = true;
 
     fn sqlite(&self, connection: &mut SqliteConnection) -> QueryResult<End<Self::Output>> {
         self.run_sqlite(connection).map(keep_if_done)

@@ -11,6 +11,7 @@ mod import;
 mod list;
 mod patch;
 mod restore;
+pub(super) mod texts;
 mod tree;
 
 use diesel::sql_types::{BigInt, Nullable, SmallInt, Text};

@@ -243,6 +243,7 @@ fn update(old: &Task, task: &Task) -> Statement<()> {
 
 impl Effect for PatchTask {
     type Output = Result<Written, Refusal>;
+    const REFUSES_FIRST: bool = true;
 
     fn sqlite(&self, connection: &mut SqliteConnection) -> QueryResult<End<Self::Output>> {
         self.run_sqlite(connection).map(keep_if_done)

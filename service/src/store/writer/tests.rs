@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::Text;
+use futures_util::future::BoxFuture;
 use telemetry::metrics::{BuildInfo, Metrics};
 
 use super::*;
@@ -59,7 +60,7 @@ impl Rig {
 
     fn start<F>(&self, work: F) -> tokio::task::JoinHandle<Result<(), StoreError>>
     where
-        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<End<()>> + Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<End<()>> + Send + 'static,
     {
         let db = self.db.clone();
         tokio::spawn(async move { db.sqlite_write(Operation::TaskCreate, work).await })
@@ -88,7 +89,7 @@ impl Rig {
     }
 }
 
-fn insert(connection: &mut SqliteConnection, name: &'static str) -> diesel::QueryResult<End<()>> {
+fn insert(connection: &mut SqliteConnection, name: &'static str) -> QueryResult<End<()>> {
     let statement = Statement::<()>::new("INSERT INTO kept (name) VALUES (?)", binds![name]);
     diesel::RunQueryDsl::execute(statement, connection).map(|_| End::Commit(()))
 }
@@ -157,6 +158,65 @@ async fn a_full_disk_is_unavailable_for_the_whole_group_and_nothing_of_it_is_kep
     limit("PRAGMA max_page_count = 1000000").await.unwrap();
     rig.start(|connection| insert(connection, "next")).await.unwrap().unwrap();
     assert_eq!(rig.kept().await, ["last", "next"]);
+}
+
+/// Keeps a name, or does not.
+struct Keeping(&'static str, fn(&mut SqliteConnection, &'static str) -> QueryResult<End<()>>);
+
+impl Effect for Keeping {
+    type Output = ();
+    const REFUSES_FIRST: bool = true;
+
+    fn sqlite(&self, connection: &mut SqliteConnection) -> QueryResult<End<()>> {
+        (self.1)(connection, self.0)
+    }
+
+    fn postgres<'c>(&'c self, _: &'c mut diesel_async::AsyncPgConnection) -> BoxFuture<'c, QueryResult<End<()>>> {
+        Box::pin(async { Err(diesel::result::Error::NotFound) })
+    }
+}
+
+#[tokio::test]
+async fn an_effect_that_refuses_first_takes_nobody_along_and_one_that_fails_half_way_takes_all() {
+    let rig = Rig::build().await;
+    let start = |effect: Keeping| {
+        let db = rig.db.clone();
+        tokio::spawn(async move { db.sqlite_effect(Operation::TaskCreate, effect).await })
+    };
+    let mut held = rig.hold().await;
+    let kept = start(Keeping("kept", insert));
+    rig.waiting(1).await;
+    let refused = start(Keeping("refused", |_, _| Ok(End::Rollback(()))));
+    rig.waiting(2).await;
+    let last = start(Keeping("last", insert));
+    rig.waiting(3).await;
+    held.release = None;
+    held.write.await.unwrap().unwrap();
+    for answer in [kept, refused, last] {
+        answer.await.unwrap().unwrap();
+    }
+    assert_eq!((rig.kept().await, rig.commits()), (vec!["first".to_owned(), "kept".into(), "last".into()], 1));
+
+    let fails = |connection: &mut SqliteConnection, name| {
+        insert(connection, name)?;
+        Err(diesel::result::Error::NotFound)
+    };
+    let panics = |connection: &mut SqliteConnection, name| {
+        insert(connection, name)?;
+        panic!("a defect")
+    };
+    for half_way in [Keeping("failed", fails), Keeping("panicked", panics)] {
+        let mut held = rig.hold().await;
+        let lost = start(half_way);
+        rig.waiting(1).await;
+        held.release = None;
+        let beside = held.write.await.unwrap();
+        assert!(matches!(beside, Err(StoreError::Unavailable(_))), "half a write is no more kept than: {beside:?}");
+        assert!(!matches!(lost.await, Ok(Ok(()))));
+        assert_eq!(rig.kept().await.len(), 3);
+    }
+    start(Keeping("next", insert)).await.unwrap().unwrap();
+    assert_eq!(rig.kept().await.len(), 4, "the thread goes on");
 }
 
 #[tokio::test]

@@ -1,0 +1,133 @@
+//! SQLite's full-text index of the tasks: brought up to date once for each commit, whichever writes share it.
+
+use diesel::sql_types::Integer;
+use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
+
+use super::super::statement::Statement;
+
+const PENDING: &str = "SELECT 1 FROM tasks_text_pending LIMIT 1";
+/// What the index has of a task goes before what comes, in the order of the tasks' numbers: out of it, the index would begin
+/// another segment. Both come in that order and are merged; `CROSS JOIN` keeps SQLite from looking through the tasks for them.
+const INDEX: &str = "INSERT INTO tasks_text (tasks_text, rowid, title, description, project_key) \
+    SELECT 'delete' AS command, number, title, description, project_key FROM tasks_text_pending WHERE indexed \
+    UNION ALL SELECT NULL, p.number, t.title, t.description, t.project_key \
+      FROM tasks_text_pending p CROSS JOIN tasks t ON t.number = p.number \
+    ORDER BY number, command DESC";
+const DONE: &str = "DELETE FROM tasks_text_pending";
+
+/// Brings the index up to date with what the triggers have noted in this transaction.
+pub(in crate::store) fn index(connection: &mut SqliteConnection) -> QueryResult<()> {
+    let pending: Vec<(i32,)> = Statement::<(Integer,)>::new(PENDING, vec![]).load(connection)?;
+    if !pending.is_empty() {
+        Statement::<()>::new(INDEX, vec![]).execute(connection)?;
+        Statement::<()>::new(DONE, vec![]).execute(connection)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection as _;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::migrate;
+    use crate::store::statement::binds;
+
+    /// What a write does to a task's text.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Insert,
+        Text(usize),
+        Project(usize),
+        Status,
+        Delete,
+    }
+
+    const TEXTS: [&str; 3] = ["'plain', NULL", "'two words', 'and a description'", "'', 'words'"];
+    const PROJECTS: [&str; 2] = ["x'01'", "x'02'"];
+
+    fn sql(number: i64, step: Step) -> String {
+        let update = |set: String| format!("UPDATE tasks SET {set} WHERE number = {number}");
+        match step {
+            Step::Insert => format!(
+                "INSERT INTO tasks (number, id, project_id, title, status, priority, labels, created_by, created_at, updated_at, \
+                 version) VALUES ({number}, randomblob(16), x'01', 'new', 'todo', 0, '[]', x'00', 0, 0, 1) ON CONFLICT DO NOTHING"
+            ),
+            Step::Text(which) => update(format!("(title, description) = ({})", TEXTS[which])),
+            Step::Project(which) => update(format!("project_id = {}", PROJECTS[which])),
+            Step::Status => update("status = 'done', deleted_at = 1".to_owned()),
+            Step::Delete => format!("DELETE FROM tasks WHERE number = {number}"),
+        }
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => Just(Step::Insert),
+            3 => (0..TEXTS.len()).prop_map(Step::Text),
+            1 => (0..PROJECTS.len()).prop_map(Step::Project),
+            1 => Just(Step::Status),
+            2 => Just(Step::Delete),
+        ]
+    }
+
+    /// A file with two projects.
+    fn file() -> (tempfile::TempDir, SqliteConnection) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tasks.db");
+        let url = format!("sqlite://{}", path.display());
+        tokio::runtime::Runtime::new().unwrap().block_on(migrate::run(&url, migrate::Command::Up)).unwrap();
+        let mut connection = crate::store::sqlite::connect(path.to_str().unwrap(), true).unwrap();
+        let projects = "INSERT INTO projects (id, name, created_by, created_at, updated_at) VALUES \
+                        (x'01', 'one', x'00', 0, 0), (x'02', 'two', x'00', 0, 0)";
+        connection.batch_execute(projects).unwrap();
+        (directory, connection)
+    }
+
+    fn count(connection: &mut SqliteConnection, text: &'static str) -> i32 {
+        let rows: Vec<(i32,)> = Statement::<(Integer,)>::new(text, binds![]).load(connection).unwrap();
+        rows[0].0
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+        #[test]
+        fn the_index_holds_what_the_tasks_say_after_each_commit_whatever_was_written_in_it(
+            commits in proptest::collection::vec(proptest::collection::vec((1..6_i64, step()), 1..12), 1..8),
+        ) {
+            let (_directory, mut connection) = file();
+            for writes in commits {
+                connection.immediate_transaction(|connection| {
+                    for (number, step) in writes {
+                        connection.batch_execute(&sql(number, step))?;
+                    }
+                    index(connection)
+                }).unwrap();
+                // Compares each text with what is indexed of it.
+                let check = "INSERT INTO tasks_text (tasks_text, rank) VALUES ('integrity-check', 1)";
+                prop_assert!(connection.batch_execute(check).is_ok());
+                prop_assert_eq!(count(&mut connection, "SELECT count(*) FROM tasks_text_pending"), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn one_commit_is_one_segment_of_the_index() {
+        let (_directory, mut connection) = file();
+        let segments =
+            |connection: &mut SqliteConnection| count(connection, "SELECT count(DISTINCT segid) FROM tasks_text_idx");
+        let steps = [[Step::Insert; 3], [Step::Text(1), Step::Delete, Step::Text(2)]];
+        for (commit, steps) in (1..).zip(steps) {
+            let whole = connection.immediate_transaction(|connection| {
+                for (number, step) in (1..).zip(steps) {
+                    connection.batch_execute("SAVEPOINT a_write")?;
+                    connection.batch_execute(&sql(number, step))?;
+                    connection.batch_execute("RELEASE a_write")?;
+                }
+                index(connection)
+            });
+            whole.unwrap();
+            assert_eq!(segments(&mut connection), commit);
+        }
+    }
+}
