@@ -149,6 +149,10 @@ fn rule(name: &str, about: &str, outcome: Outcome, limit: String, measured: Stri
     Rule { name, about, outcome, limit, measured, note: note.to_owned(), trust: false }
 }
 
+/// Names of the rules that a busy machine breaks.
+const GENERATOR_CPU: &str = "generator CPU";
+const START_LATENESS: &str = "start lateness p99";
+
 /// The one rule of a run that could not begin.
 pub fn not_measured(why: &str) -> Rule {
     let (limit, is) = ("measured".to_owned(), "nothing was measured".to_owned());
@@ -157,6 +161,12 @@ pub fn not_measured(why: &str) -> Rule {
 
 fn holds(yes: bool) -> Outcome {
     if yes { Outcome::Pass } else { Outcome::Fail }
+}
+
+/// Whether this machine was too busy to measure: that may be over the next time. All else that makes a run INVALID stays.
+pub fn too_busy(rules: &[Rule]) -> bool {
+    let own = |rule: &Rule| [GENERATOR_CPU, START_LATENESS].contains(&rule.name.as_str());
+    rules.iter().any(|rule| rule.outcome == Outcome::Invalid && own(rule))
 }
 
 fn trust(plan: &Plan, measured: &Measured) -> Vec<Rule> {
@@ -190,7 +200,7 @@ fn trust(plan: &Plan, measured: &Measured) -> Vec<Rule> {
             "nothing came back: is the target there?",
         ),
         about(
-            "generator CPU",
+            GENERATOR_CPU,
             measured.cpu_max.is_some_and(|share| share <= GENERATOR_CPU_MAX),
             format!("<= {:.0} %", GENERATOR_CPU_MAX * 100.0),
             measured.cpu_max.map_or("not readable".to_owned(), |share| format!("{:.0} %", share * 100.0)),
@@ -211,7 +221,7 @@ fn trust(plan: &Plan, measured: &Measured) -> Vec<Rule> {
             "the generator grows: it would slow down, and what it measured be itself",
         ),
         about(
-            "start lateness p99",
+            START_LATENESS,
             late <= LATENESS_MAX,
             format!("<= {}", millis(LATENESS_MAX)),
             millis(late),

@@ -15,11 +15,11 @@ use crate::record::quantile;
 use crate::report::broken;
 use crate::stage::Stage;
 use crate::terminal::Terminal;
-use crate::verdict::{Verdict, judge, millis};
+use crate::verdict::{Verdict, judge, millis, too_busy};
 
 /// How much faster each step is, as long as they hold.
 const FACTOR: f64 = 1.5;
-/// Steps at most, whatever the bounds are; each attempt counts.
+/// Rates at most, whatever the bounds are.
 const STEPS_MAX: usize = 40;
 /// The target's rest between two steps: what a broken one has left in queues is not the next one's.
 const REST: Duration = Duration::from_secs(1);
@@ -66,10 +66,10 @@ pub async fn execute(args: &FindMaxArgs, mut stop: watch::Receiver<bool>) -> Don
     let site = args.target.site().map_err(Refusal::Usage)?;
     let mut terminal = Terminal::default();
     let stage = Stage::set_up(&site, profile, args.load.seed, &stop, &mut |text| terminal.status(text)).await?;
-    let (mut held, mut broke, mut steps, mut attempts) = (None, None, Vec::new(), 0);
+    let (mut held, mut broke, mut steps, mut settled, mut attempts) = (None, None, Vec::new(), 0, 0);
     let mut ended = Ok(());
     let begun = Instant::now();
-    while let Some(rate) = next(held, broke, from, to, args.precision).filter(|_| steps.len() < STEPS_MAX) {
+    while let Some(rate) = next(held, broke, from, to, args.precision).filter(|_| settled < STEPS_MAX) {
         if begun.elapsed() + length > DURATION_MAX {
             terminal.say(&format!("no more steps: all together may take {}", crate::duration::display(DURATION_MAX)));
             break;
@@ -101,15 +101,19 @@ pub async fn execute(args: &FindMaxArgs, mut stop: watch::Receiver<bool>) -> Don
         let (p50, p99) = (millis(p50), millis(p99));
         terminal.say(&format!("{rate:>7.0}/s  {:<7} p50 {p50:>9}  p99 {p99:>9}  {}", verdict.as_str(), step.broken));
         steps.push(step);
-        attempts = if verdict == Verdict::Invalid { attempts + 1 } else { 0 };
+        attempts += 1;
         match verdict {
             Verdict::Pass => held = Some(rate),
             Verdict::Fail => broke = Some(rate),
-            Verdict::Invalid if attempts < ATTEMPTS_MAX && !measured.interrupted => {}
             Verdict::Invalid => {
                 ended = Err(format!("the step at {rate:.0}/s says nothing: {}", steps[steps.len() - 1].broken));
-                break;
+                if attempts == ATTEMPTS_MAX || measured.interrupted || !too_busy(&rules) {
+                    break;
+                }
             }
+        }
+        if verdict != Verdict::Invalid {
+            (ended, settled, attempts) = (Ok(()), settled + 1, 0);
         }
         tokio::time::sleep(REST).await;
     }

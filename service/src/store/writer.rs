@@ -1,7 +1,7 @@
 //! SQLite's one writer: a thread of its own, on which the writes that wait together share one commit.
 //!
 //! A commit is a sync of the log to the disk, and costs more than most writes do. Under load several writes wait while the disk
-//! works for the ones before them; they run in one transaction then, each so that it can be undone alone, and each is answered
+//! works for the ones before them; they run in one transaction then, each so that it can be refused alone, and each is answered
 //! after the commit. A write that comes alone begins at once, and so does each one of a client that writes one by one. Where
 //! writes came together a moment ago, the next waits a little for as many.
 
@@ -49,7 +49,7 @@ enum Undoing {
     Transaction,
     /// It runs within a savepoint.
     Savepoint,
-    /// Nothing, where it refuses: it does so before it changes anything. Should it fail, its transaction is lost.
+    /// Nothing: where it refuses, it has changed nothing. Should it have, or fail half-way, its transaction is lost.
     Nothing,
 }
 
@@ -101,7 +101,14 @@ struct Shared {
 impl Writer {
     /// Connects, which creates the file, and starts the thread.
     pub(super) fn start(path: &str) -> anyhow::Result<Writer> {
-        let connection = sqlite::connect(path, true).with_context(|| format!("cannot open the SQLite file {path}"))?;
+        let mut connection =
+            sqlite::connect(path, true).with_context(|| format!("cannot open the SQLite file {path}"))?;
+        // Where that fails, as in a file without tables, the next write tries it again.
+        let _ = texts::catch_up(&mut connection);
+        Writer::with(connection, path, GATHER_MAX)
+    }
+
+    fn with(connection: SqliteConnection, path: &str, gather_max: Duration) -> anyhow::Result<Writer> {
         let (queue, jobs) = sync_channel(QUEUE_MAX);
         let shared = Arc::new(Shared { connected: true.into(), ..Shared::default() });
         let mut thread = Thread {
@@ -110,6 +117,7 @@ impl Writer {
             jobs,
             shared: Arc::clone(&shared),
             company: (0, Instant::now()),
+            gather_max,
         };
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
@@ -183,6 +191,8 @@ struct Thread {
     shared: Arc<Shared>,
     /// Writes of the last group, and when it was done.
     company: (u32, Instant),
+    /// [`GATHER_MAX`].
+    gather_max: Duration,
 }
 
 impl Thread {
@@ -233,7 +243,7 @@ impl Thread {
         let others = company.saturating_sub(1);
         self.shared.wanted.store(others, Ordering::SeqCst);
         while self.shared.waiting.load(Ordering::SeqCst) < others {
-            match GATHER_MAX.checked_sub(begun.elapsed()) {
+            match self.gather_max.checked_sub(begun.elapsed()) {
                 Some(left) => std::thread::park_timeout(left),
                 None => break,
             }
@@ -404,7 +414,7 @@ impl Db {
     }
 }
 
-/// `work`, with a panic as one more way to end: it is undone like a refusal.
+/// `work`, with a panic as one more way to fail.
 fn caught<T>(
     work: impl FnOnce(&mut SqliteConnection) -> QueryResult<End<T>>,
 ) -> impl FnOnce(&mut SqliteConnection) -> Result<T, Undo<T>> {
@@ -422,18 +432,19 @@ fn settled<T>(
     undoing: Undoing,
     work: impl FnOnce(&mut SqliteConnection) -> Result<T, Undo<T>>,
 ) -> (Left, std::thread::Result<Result<T, StoreError>>) {
-    let savepoint = undoing == Undoing::Savepoint;
-    if savepoint && let Err(error) = AnsiTransactionManager::begin_transaction(connection) {
-        return (Left::Lost, Ok(Err(error.into())));
-    }
-    let before = changes(connection);
+    let begun = match undoing {
+        Undoing::Transaction => Ok(0),
+        Undoing::Savepoint => AnsiTransactionManager::begin_transaction(connection).map(|()| 0),
+        Undoing::Nothing => changes(connection),
+    };
+    let before = match begun {
+        Ok(before) => before,
+        Err(error) => return (Left::Lost, Ok(Err(error.into()))),
+    };
     let result = work(connection);
     let ended = match (undoing, &result) {
         (Undoing::Transaction, _) | (Undoing::Nothing, Ok(_)) => Ok(()),
-        (Undoing::Nothing, Err(Undo::Answer(_))) => {
-            debug_assert_eq!(before, changes(connection), "it refused, and had changed something");
-            Ok(())
-        }
+        (Undoing::Nothing, Err(_)) if changes(connection) == Ok(before) => Ok(()),
         (Undoing::Nothing, Err(_)) => Err(diesel::result::Error::RollbackTransaction),
         (Undoing::Savepoint, Ok(_)) => AnsiTransactionManager::commit_transaction(connection),
         (Undoing::Savepoint, Err(_)) => AnsiTransactionManager::rollback_transaction(connection),
@@ -450,14 +461,11 @@ fn settled<T>(
     }
 }
 
-/// Rows that this connection has ever changed; asked for in debug builds alone.
-fn changes(connection: &mut SqliteConnection) -> Option<i64> {
-    if !cfg!(debug_assertions) {
-        return None;
-    }
-    let total: QueryResult<Vec<(i64,)>> =
-        Statement::<(BigInt,)>::new("SELECT total_changes()", vec![]).load(connection);
-    total.ok().and_then(|rows| rows.first().map(|(total,)| *total))
+/// Rows that this connection has changed since it was opened.
+fn changes(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    let total = Statement::<(BigInt,)>::new("SELECT total_changes()", vec![]);
+    let rows: Vec<(i64,)> = total.load(connection)?;
+    Ok(rows.first().map_or(0, |(total,)| *total))
 }
 
 /// Runs `work` within the request's context, if it belongs to one.

@@ -152,6 +152,12 @@ pub const LOG_EVENTS: &[&LogEvent] = &[
     &event("log_level_changed", INFO, &["filter"], "Another level filter is in force."),
     &event("purged", INFO, &["tasks", "others"], "What had expired was removed for good."),
     &event("maintenance_failed", WARN, &["error"], "A checkpoint or a purge did not succeed; it is tried again."),
+    &event(
+        "text_index_rebuilt",
+        WARN,
+        &["error"],
+        "SQLite's full-text index did not hold what it should have, and was made anew from the tasks.",
+    ),
     &event("database_connection_failed", WARN, &["error"], "The pool could not connect; at most one line a second."),
     &event("accept_failed", WARN, &["error"], "A client's connection could not be accepted."),
     &event("descriptor_limit", WARN, &[], "The limit of open files could not be raised."),

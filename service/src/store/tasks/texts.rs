@@ -1,5 +1,7 @@
 //! SQLite's full-text index of the tasks: brought up to date once for each commit, whichever writes share it.
 
+use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
+use diesel::result::Error::DatabaseError;
 use diesel::sql_types::Integer;
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
 
@@ -15,14 +17,54 @@ const INDEX: &str = "INSERT INTO tasks_text (tasks_text, rowid, title, descripti
     ORDER BY number, command DESC";
 const DONE: &str = "DELETE FROM tasks_text_pending";
 
-/// Brings the index up to date with what the triggers have noted in this transaction.
+const REBUILD: &str = "INSERT INTO tasks_text (tasks_text) VALUES ('rebuild')";
+
+/// Brings the index up to date with what the triggers have noted in this transaction. A file whose migrations are pending has
+/// triggers that index by themselves.
 pub(in crate::store) fn index(connection: &mut SqliteConnection) -> QueryResult<()> {
-    let pending: Vec<(i32,)> = Statement::<(Integer,)>::new(PENDING, vec![]).load(connection)?;
-    if !pending.is_empty() {
-        Statement::<()>::new(INDEX, vec![]).execute(connection)?;
-        Statement::<()>::new(DONE, vec![]).execute(connection)?;
+    match is_pending(connection) {
+        Ok(true) => index_pending(connection),
+        Ok(false) => Ok(()),
+        Err(error) if says(&error, "no such table: tasks_text_pending") => Ok(()),
+        Err(error) => Err(error),
     }
+}
+
+/// The same for what another program, or an older version of this one, has written and not indexed.
+pub(in crate::store) fn catch_up(connection: &mut SqliteConnection) -> QueryResult<()> {
+    if !is_pending(connection)? {
+        return Ok(()); // no lock is taken
+    }
+    AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")?;
+    match index(connection) {
+        Ok(()) => AnsiTransactionManager::commit_transaction(connection),
+        Err(error) => {
+            AnsiTransactionManager::rollback_transaction(connection)?;
+            Err(error)
+        }
+    }
+}
+
+fn is_pending(connection: &mut SqliteConnection) -> QueryResult<bool> {
+    let rows: Vec<(i32,)> = Statement::<(Integer,)>::new(PENDING, vec![]).load(connection)?;
+    Ok(!rows.is_empty())
+}
+
+fn index_pending(connection: &mut SqliteConnection) -> QueryResult<()> {
+    match Statement::<()>::new(INDEX, vec![]).execute(connection) {
+        // It does not hold what is to be taken out of it: somebody else has rebuilt it, or changed it. Else each write would fail.
+        Err(error) if says(&error, "malformed") => {
+            tracing::warn!(event = "text_index_rebuilt", error = %error, "the full-text index was made anew");
+            Statement::<()>::new(REBUILD, vec![]).execute(connection)?;
+        }
+        other => drop(other?),
+    }
+    Statement::<()>::new(DONE, vec![]).execute(connection)?;
     Ok(())
+}
+
+fn says(error: &diesel::result::Error, what: &str) -> bool {
+    matches!(error, DatabaseError(_, information) if information.message().contains(what))
 }
 
 #[cfg(test)]
@@ -76,7 +118,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tasks.db");
         let url = format!("sqlite://{}", path.display());
-        tokio::runtime::Runtime::new().unwrap().block_on(migrate::run(&url, migrate::Command::Up)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(migrate::run(&url, migrate::Command::Up)).unwrap();
         let mut connection = crate::store::sqlite::connect(path.to_str().unwrap(), true).unwrap();
         let projects = "INSERT INTO projects (id, name, created_by, created_at, updated_at) VALUES \
                         (x'01', 'one', x'00', 0, 0), (x'02', 'two', x'00', 0, 0)";
@@ -88,6 +131,8 @@ mod tests {
         let rows: Vec<(i32,)> = Statement::<(Integer,)>::new(text, binds![]).load(connection).unwrap();
         rows[0].0
     }
+
+    const CHECK: &str = "INSERT INTO tasks_text (tasks_text, rank) VALUES ('integrity-check', 1)";
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
@@ -104,8 +149,7 @@ mod tests {
                     index(connection)
                 }).unwrap();
                 // Compares each text with what is indexed of it.
-                let check = "INSERT INTO tasks_text (tasks_text, rank) VALUES ('integrity-check', 1)";
-                prop_assert!(connection.batch_execute(check).is_ok());
+                prop_assert!(connection.batch_execute(CHECK).is_ok());
                 prop_assert_eq!(count(&mut connection, "SELECT count(*) FROM tasks_text_pending"), 0);
             }
         }
@@ -129,5 +173,52 @@ mod tests {
             whole.unwrap();
             assert_eq!(segments(&mut connection), commit);
         }
+    }
+    #[test]
+    fn what_others_have_written_is_indexed_at_the_start_and_tasks_that_go_with_their_project_are_taken_out() {
+        let (_directory, mut connection) = file();
+        connection.batch_execute(&[sql(1, Step::Insert), sql(2, Step::Insert)].join(";")).unwrap();
+        let found = "SELECT count(*) FROM tasks_text WHERE tasks_text MATCH 'new'";
+        assert_eq!(count(&mut connection, found), 0, "nobody has indexed it");
+        catch_up(&mut connection).unwrap();
+        assert_eq!(count(&mut connection, found), 2);
+        connection
+            .batch_execute(&format!("{}; DELETE FROM projects WHERE id = x'01'", sql(2, Step::Project(1))))
+            .unwrap();
+        catch_up(&mut connection).unwrap();
+        assert_eq!(count(&mut connection, found), 1);
+        connection.batch_execute(CHECK).unwrap();
+    }
+
+    #[test]
+    fn an_index_that_somebody_else_has_rebuilt_meanwhile_fails_no_write() {
+        let (_directory, mut connection) = file();
+        connection.batch_execute(&sql(1, Step::Insert)).unwrap();
+        catch_up(&mut connection).unwrap();
+        connection.batch_execute(&format!("{}; {REBUILD}", sql(1, Step::Text(2)))).unwrap();
+        catch_up(&mut connection).unwrap();
+        connection.batch_execute(CHECK).unwrap();
+        assert_eq!(count(&mut connection, "SELECT count(*) FROM tasks_text_pending"), 0);
+    }
+
+    #[tokio::test]
+    async fn the_migration_back_indexes_what_is_pending_and_its_triggers_what_comes() {
+        let (directory, mut connection) = tokio::task::spawn_blocking(file).await.unwrap();
+        let url = format!("sqlite://{}", directory.path().join("tasks.db").display());
+        connection.batch_execute(&[sql(1, Step::Insert), sql(2, Step::Insert)].join(";")).unwrap();
+        catch_up(&mut connection).unwrap();
+        connection
+            .batch_execute(&[sql(1, Step::Text(1)), sql(2, Step::Delete), sql(3, Step::Insert)].join(";"))
+            .unwrap();
+        let report = migrate::run(&url, migrate::Command::Down).await.unwrap();
+        assert_eq!(report.changed, ["20261128000001"]);
+        connection.batch_execute(CHECK).unwrap();
+        connection.batch_execute(&[sql(3, Step::Text(0)), sql(4, Step::Insert)].join(";")).unwrap();
+        connection.batch_execute(CHECK).unwrap();
+        index(&mut connection).unwrap(); // as the service does while migrations are pending
+        migrate::run(&url, migrate::Command::Up).await.unwrap();
+        connection.batch_execute(&sql(4, Step::Text(2))).unwrap();
+        catch_up(&mut connection).unwrap();
+        connection.batch_execute(CHECK).unwrap();
     }
 }

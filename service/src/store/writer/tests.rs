@@ -197,6 +197,14 @@ async fn an_effect_that_refuses_first_takes_nobody_along_and_one_that_fails_half
     }
     assert_eq!((rig.kept().await, rig.commits()), (vec!["first".to_owned(), "kept".into(), "last".into()], 1));
 
+    let fails = |_: &mut SqliteConnection, _| Err(diesel::result::Error::NotFound);
+    let mut held = rig.hold().await;
+    let failed = start(Keeping("failed", fails));
+    rig.waiting(1).await;
+    held.release = None;
+    assert!(held.write.await.unwrap().is_ok(), "nothing was changed by what failed");
+    assert!(failed.await.unwrap().is_err());
+
     let fails = |connection: &mut SqliteConnection, name| {
         insert(connection, name)?;
         Err(diesel::result::Error::NotFound)
@@ -205,18 +213,55 @@ async fn an_effect_that_refuses_first_takes_nobody_along_and_one_that_fails_half
         insert(connection, name)?;
         panic!("a defect")
     };
-    for half_way in [Keeping("failed", fails), Keeping("panicked", panics)] {
+    let refuses_late = |connection: &mut SqliteConnection, name| insert(connection, name).map(|_| End::Rollback(()));
+    let half_way = [Keeping("failed", fails), Keeping("panicked", panics), Keeping("refused late", refuses_late)];
+    for effect in half_way {
         let mut held = rig.hold().await;
-        let lost = start(half_way);
+        let lost = start(effect);
         rig.waiting(1).await;
         held.release = None;
         let beside = held.write.await.unwrap();
         assert!(matches!(beside, Err(StoreError::Unavailable(_))), "half a write is no more kept than: {beside:?}");
         assert!(!matches!(lost.await, Ok(Ok(()))));
-        assert_eq!(rig.kept().await.len(), 3);
+        assert_eq!(rig.kept().await, ["first", "first", "kept", "last"]);
     }
     start(Keeping("next", insert)).await.unwrap().unwrap();
-    assert_eq!(rig.kept().await.len(), 4, "the thread goes on");
+    assert_eq!(rig.kept().await.len(), 5, "the thread goes on");
+}
+
+#[tokio::test]
+async fn a_write_waits_for_company_until_it_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tasks.db").display().to_string();
+    let connection = sqlite::connect(&path, true).unwrap();
+    // Longer than a test may take: it ends because the others came.
+    let writer = Writer::with(connection, &path, Duration::from_secs(600)).unwrap();
+    let write = |hold: Option<Receiver<()>>| {
+        let (writer, (sender, answered)) = (writer.clone(), tokio::sync::oneshot::channel());
+        tokio::spawn(async move {
+            let work = move |_: Result<&mut SqliteConnection, StoreError>, _| {
+                let _ = hold.map(|hold| hold.recv());
+                Ran { left: Left::Changed, answer: Box::new(|_| _ = sender.send(())) }
+            };
+            writer.run(false, work, answered).await
+        })
+    };
+    let (release, held) = channel();
+    let mut together = vec![write(Some(held))];
+    while !writer.shared.busy.load(Ordering::Relaxed) {
+        tokio::task::yield_now().await;
+    }
+    together.extend([write(None), write(None)]);
+    while writer.state().pending < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    for write in together {
+        write.await.unwrap().unwrap();
+    }
+    for write in [write(None), write(None), write(None)] {
+        write.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]
