@@ -64,41 +64,48 @@ impl Write for Escaper<'_> {
     }
 }
 
+/// Eight bytes are looked at and copied together, and taken back from the first that needs an escape: most texts have none, and a line
+/// of JSON, which CloudWatch gets within JSON, one in ten.
 fn escape(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len() + text.len() / 8);
     let mut rest = text;
-    while let Some(at) = first_to_escape(rest) {
-        out.extend_from_slice(&rest[..at]);
-        match rest[at] {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            control => {
-                out.extend_from_slice(b"\\u00");
-                crate::hex::append(&[control], out);
+    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
+        out.extend_from_slice(word);
+        rest = match first_of_eight(u64::from_le_bytes(*word)) {
+            None => behind,
+            Some(clean) => {
+                out.truncate(out.len() - 8 + clean);
+                append_escaped(rest[clean], out);
+                &rest[clean + 1..]
             }
+        };
+    }
+    for byte in rest {
+        if needs_escape(*byte) {
+            append_escaped(*byte, out);
+        } else {
+            out.push(*byte);
         }
-        rest = &rest[at + 1..];
     }
-    out.extend_from_slice(rest);
 }
 
-/// Where the first byte is that [`needs_escape`]. Nearly no text has one, so eight bytes are looked at together.
-fn first_to_escape(text: &[u8]) -> Option<usize> {
-    let is_dirty = |word: &[u8; 8]| any_needs_escape(u64::from_le_bytes(*word));
-    let (words, _) = text.as_chunks::<8>();
-    let clean = words.iter().position(is_dirty).unwrap_or(words.len());
-    // What is behind the last whole word, and some of that word once more.
-    if clean == words.len() && text.last_chunk().is_some_and(|last| !is_dirty(last)) {
-        return None;
+fn append_escaped(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        control => {
+            out.extend_from_slice(b"\\u00");
+            crate::hex::append(&[control], out);
+        }
     }
-    text[clean * 8..].iter().position(|byte| needs_escape(*byte)).map(|at| clean * 8 + at)
 }
 
-/// Whether one of the eight bytes [`needs_escape`]. Subtracting 1 from a byte, or 0x20, borrows from the one above only if there is
-/// a hit in the lower, so the answer is exact though the place would not be.
-const fn any_needs_escape(word: u64) -> bool {
+/// Which of eight bytes, the lowest of `word` first, is the first that [`needs_escape`]. Subtracting 1 from a byte, or 0x20, borrows
+/// from the one above only if there is a hit in the lower: the lowest mark is never wrong, others may be.
+const fn first_of_eight(word: u64) -> Option<usize> {
     const ONES: u64 = u64::MAX / 0xff;
     const fn has_zero(word: u64) -> u64 {
         word.wrapping_sub(ONES) & !word
@@ -107,7 +114,10 @@ const fn any_needs_escape(word: u64) -> bool {
     let quote = has_zero(word ^ (ONES * b'"' as u64));
     let backslash = has_zero(word ^ (ONES * b'\\' as u64));
     let delete = has_zero(word ^ (ONES * 0x7f));
-    (control | quote | backslash | delete) & (ONES * 0x80) != 0
+    match (control | quote | backslash | delete) & (ONES * 0x80) {
+        0 => None,
+        marks => Some(marks.trailing_zeros() as usize / 8),
+    }
 }
 
 /// RFC 8259: quotes, backslash, and control characters below U+0020; DEL too, which no terminal should see.
@@ -142,13 +152,13 @@ mod tests {
         }
 
         #[test]
-        fn of_eight_bytes_one_needs_an_escape_exactly_if_one_of_them_does(
+        fn the_first_of_eight_bytes_that_needs_an_escape_is_found(
             word: [u8; 8],
             ascii in prop::array::uniform8(0x1e..=0x80_u8),
         ) {
             for word in [word, ascii] {
-                let expected = word.iter().any(|byte| needs_escape(*byte));
-                prop_assert_eq!(any_needs_escape(u64::from_le_bytes(word)), expected);
+                let expected = word.iter().position(|byte| needs_escape(*byte));
+                prop_assert_eq!(first_of_eight(u64::from_le_bytes(word)), expected);
             }
         }
 

@@ -4,7 +4,7 @@
 //! database operations one below it; a request that is not gets none, and costs a comparison. If it then fails or takes
 //! longer than the objective, its span is recorded afterwards from what is known at the end.
 
-mod answer;
+mod client;
 mod ids;
 mod pipeline;
 mod resource;

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use opentelemetry::{Context, trace::TracerProvider as _};
-use opentelemetry_otlp::{Compression, Protocol, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -18,7 +18,7 @@ use opentelemetry_sdk::{
 
 use super::{
     TraceSettings,
-    answer::{Answers, Refusal},
+    client::{Client, Refusal},
     ids::Ids,
 };
 use crate::{
@@ -48,14 +48,13 @@ impl Pipeline {
     /// Starts the thread that sends; nothing is sent yet.
     pub(super) fn start(settings: &TraceSettings, resource: Resource) -> Result<Self, InitError> {
         let stats = Arc::new(DeliveryStats::new(Signal::Trace));
-        let answers = Answers::new(settings.timeout).map_err(InitError::Traces)?;
-        let refusal = answers.refusal();
+        let client = Client::new(settings.timeout).map_err(InitError::Traces)?;
+        let refusal = client.refusal();
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
-            .with_http_client(answers)
+            .with_http_client(client)
             .with_endpoint(settings.endpoint.clone())
             .with_protocol(Protocol::HttpBinary)
-            .with_compression(Compression::Gzip)
             .with_timeout(settings.timeout)
             .with_headers(settings.headers.iter().cloned().collect())
             .build()
