@@ -149,8 +149,11 @@ fn rule(name: &str, about: &str, outcome: Outcome, limit: String, measured: Stri
     Rule { name, about, outcome, limit, measured, note: note.to_owned(), trust: false }
 }
 
+/// What the system does not say.
+const NOT_READABLE: &str = "not readable";
 /// Names of the rules that a busy machine breaks.
 const GENERATOR_CPU: &str = "generator CPU";
+const GENERATOR_MEMORY: &str = "generator memory";
 const START_LATENESS: &str = "start lateness p99";
 
 /// The one rule of a run that could not begin.
@@ -163,10 +166,12 @@ fn holds(yes: bool) -> Outcome {
     if yes { Outcome::Pass } else { Outcome::Fail }
 }
 
-/// Whether this machine was too busy to measure: that may be over the next time. All else that makes a run INVALID stays.
+/// Whether nothing but this machine, which was too busy, kept it from being measured: that may be over the next time. All else
+/// that makes a run INVALID stays.
 pub fn too_busy(rules: &[Rule]) -> bool {
-    let own = |rule: &Rule| [GENERATOR_CPU, START_LATENESS].contains(&rule.name.as_str());
-    rules.iter().any(|rule| rule.outcome == Outcome::Invalid && own(rule))
+    let own = |rule: &&Rule| [GENERATOR_CPU, GENERATOR_MEMORY, START_LATENESS].contains(&rule.name.as_str());
+    let mut invalid = rules.iter().filter(|rule| rule.outcome == Outcome::Invalid).peekable();
+    invalid.peek().is_some() && invalid.all(|rule| own(&rule) && rule.measured != NOT_READABLE)
 }
 
 fn trust(plan: &Plan, measured: &Measured) -> Vec<Rule> {
@@ -203,7 +208,7 @@ fn trust(plan: &Plan, measured: &Measured) -> Vec<Rule> {
             GENERATOR_CPU,
             measured.cpu_max.is_some_and(|share| share <= GENERATOR_CPU_MAX),
             format!("<= {:.0} %", GENERATOR_CPU_MAX * 100.0),
-            measured.cpu_max.map_or("not readable".to_owned(), |share| format!("{:.0} %", share * 100.0)),
+            measured.cpu_max.map_or(NOT_READABLE.to_owned(), |share| format!("{:.0} %", share * 100.0)),
             match measured.cpu_max {
                 Some(_) => {
                     "the generator is at its own limit: what it measured is itself; more --threads, or another machine"
@@ -214,10 +219,10 @@ fn trust(plan: &Plan, measured: &Measured) -> Vec<Rule> {
             },
         ),
         about(
-            "generator memory",
+            GENERATOR_MEMORY,
             measured.memory_growth.is_some_and(|bytes| bytes <= MEMORY_GROWTH_MAX),
             format!("<= {} more", mebibytes(MEMORY_GROWTH_MAX)),
-            measured.memory_growth.map_or("not readable".to_owned(), |bytes| format!("{} more", mebibytes(bytes))),
+            measured.memory_growth.map_or(NOT_READABLE.to_owned(), |bytes| format!("{} more", mebibytes(bytes))),
             "the generator grows: it would slow down, and what it measured be itself",
         ),
         about(

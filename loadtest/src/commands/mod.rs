@@ -22,8 +22,8 @@ use crate::verdict::Verdict;
 pub const USAGE: u8 = 64;
 /// What a shell reports after Ctrl-C.
 const ABORTED: u8 = 130;
-/// How often something is measured, within a command that measures many, when this machine was too busy for it: that may be over,
-/// and is not what was asked.
+/// How often something is measured that comes out INVALID, within a command that measures many: what kept this machine busy may be
+/// over, and is not what was asked.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// Why a command has no outcome. One line each.

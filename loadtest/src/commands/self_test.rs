@@ -147,7 +147,7 @@ pub async fn execute(args: &SelfTestArgs, stop: watch::Receiver<bool>) -> Done {
                 break;
             }
             let mut again = String::new();
-            let _ = write!(again, "once more, for this machine was too busy: {}", result.summary); // into a string: cannot fail
+            let _ = write!(again, "once more, for that says nothing: {}", result.summary); // into a string: cannot fail
             terminal.say(&again);
         }
         print(&said);

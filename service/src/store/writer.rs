@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
+use diesel::result::Error::DatabaseError;
 use diesel::sql_types::BigInt;
 use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection};
 use tokio::sync::oneshot;
@@ -49,7 +50,7 @@ enum Undoing {
     Transaction,
     /// It runs within a savepoint.
     Savepoint,
-    /// Nothing: where it refuses, it has changed nothing. Should it have, or fail half-way, its transaction is lost.
+    /// Nothing: where it refuses, it has changed nothing. Should it have, or the database fail it, its transaction is lost.
     Nothing,
 }
 
@@ -103,8 +104,10 @@ impl Writer {
     pub(super) fn start(path: &str) -> anyhow::Result<Writer> {
         let mut connection =
             sqlite::connect(path, true).with_context(|| format!("cannot open the SQLite file {path}"))?;
-        // Where that fails, as in a file without tables, the next write tries it again.
-        let _ = texts::catch_up(&mut connection);
+        if let Err(error) = texts::catch_up(&mut connection) {
+            tracing::warn!(event = "maintenance_failed", error = %error, "texts could not be indexed; the next write tries it again");
+            connection = sqlite::connect(path, true)?; // in whatever state that one is
+        }
         Writer::with(connection, path, GATHER_MAX)
     }
 
@@ -444,6 +447,8 @@ fn settled<T>(
     let result = work(connection);
     let ended = match (undoing, &result) {
         (Undoing::Transaction, _) | (Undoing::Nothing, Ok(_)) => Ok(()),
+        // SQLite may have given up the whole transaction, as it does when it cannot write.
+        (Undoing::Nothing, Err(Undo::Failed(DatabaseError(..)))) => Err(diesel::result::Error::RollbackTransaction),
         (Undoing::Nothing, Err(_)) if changes(connection) == Ok(before) => Ok(()),
         (Undoing::Nothing, Err(_)) => Err(diesel::result::Error::RollbackTransaction),
         (Undoing::Savepoint, Ok(_)) => AnsiTransactionManager::commit_transaction(connection),

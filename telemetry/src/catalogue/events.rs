@@ -151,7 +151,12 @@ pub const LOG_EVENTS: &[&LogEvent] = &[
     &event("migrated", INFO, &["migration"], "A migration was applied at the start."),
     &event("log_level_changed", INFO, &["filter"], "Another level filter is in force."),
     &event("purged", INFO, &["tasks", "others"], "What had expired was removed for good."),
-    &event("maintenance_failed", WARN, &["error"], "A checkpoint or a purge did not succeed; it is tried again."),
+    &event(
+        "maintenance_failed",
+        WARN,
+        &["error"],
+        "A checkpoint, a purge or the indexing of what others wrote did not succeed; it is tried again.",
+    ),
     &event(
         "text_index_rebuilt",
         WARN,

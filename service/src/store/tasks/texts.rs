@@ -17,6 +17,7 @@ const INDEX: &str = "INSERT INTO tasks_text (tasks_text, rowid, title, descripti
     ORDER BY number, command DESC";
 const DONE: &str = "DELETE FROM tasks_text_pending";
 
+const NO_TABLE: &str = "no such table: tasks_text_pending";
 const REBUILD: &str = "INSERT INTO tasks_text (tasks_text) VALUES ('rebuild')";
 
 /// Brings the index up to date with what the triggers have noted in this transaction. A file whose migrations are pending has
@@ -25,15 +26,17 @@ pub(in crate::store) fn index(connection: &mut SqliteConnection) -> QueryResult<
     match is_pending(connection) {
         Ok(true) => index_pending(connection),
         Ok(false) => Ok(()),
-        Err(error) if says(&error, "no such table: tasks_text_pending") => Ok(()),
+        Err(error) if says(&error, NO_TABLE) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// The same for what another program, or an older version of this one, has written and not indexed.
 pub(in crate::store) fn catch_up(connection: &mut SqliteConnection) -> QueryResult<()> {
-    if !is_pending(connection)? {
-        return Ok(()); // no lock is taken
+    match is_pending(connection) {
+        Ok(true) => {}
+        Err(error) if !says(&error, NO_TABLE) => return Err(error),
+        _ => return Ok(()), // no lock is taken
     }
     AnsiTransactionManager::begin_transaction_sql(connection, "BEGIN IMMEDIATE")?;
     match index(connection) {
@@ -52,15 +55,21 @@ fn is_pending(connection: &mut SqliteConnection) -> QueryResult<bool> {
 
 fn index_pending(connection: &mut SqliteConnection) -> QueryResult<()> {
     match Statement::<()>::new(INDEX, vec![]).execute(connection) {
-        // It does not hold what is to be taken out of it: somebody else has rebuilt it, or changed it. Else each write would fail.
-        Err(error) if says(&error, "malformed") => {
-            tracing::warn!(event = "text_index_rebuilt", error = %error, "the full-text index was made anew");
+        // Made anew from the tasks, which may take long where there are many: else each write would fail from now on.
+        Err(error) if is_corrupt(&error) => {
             Statement::<()>::new(REBUILD, vec![]).execute(connection)?;
+            tracing::warn!(event = "text_index_rebuilt", error = %error, "the full-text index was made anew");
         }
         other => drop(other?),
     }
     Statement::<()>::new(DONE, vec![]).execute(connection)?;
     Ok(())
+}
+
+/// Whether FTS5 found that the index is not what it should be, as far as it notices: what is taken out of it and was never in it
+/// may leave words behind.
+fn is_corrupt(error: &diesel::result::Error) -> bool {
+    says(error, "malformed") || says(error, "fts5: corrup")
 }
 
 fn says(error: &diesel::result::Error, what: &str) -> bool {
@@ -191,14 +200,31 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_somebody_else_has_rebuilt_meanwhile_fails_no_write() {
+    fn an_index_that_lacks_what_is_to_be_taken_out_is_made_anew_and_fails_no_write() {
         let (_directory, mut connection) = file();
         connection.batch_execute(&sql(1, Step::Insert)).unwrap();
         catch_up(&mut connection).unwrap();
         connection.batch_execute(&format!("{}; {REBUILD}", sql(1, Step::Text(2)))).unwrap();
+        let found = Statement::<()>::new(INDEX, vec![]).execute(&mut connection).unwrap_err();
+        assert!(is_corrupt(&found), "{found}");
         catch_up(&mut connection).unwrap();
         connection.batch_execute(CHECK).unwrap();
         assert_eq!(count(&mut connection, "SELECT count(*) FROM tasks_text_pending"), 0);
+    }
+
+    #[test]
+    fn what_mends_an_index_by_hand_leaves_nothing_behind() {
+        let (_directory, mut connection) = file();
+        connection
+            .batch_execute(&(1..60).map(|number| sql(number, Step::Insert)).collect::<Vec<_>>().join(";"))
+            .unwrap();
+        catch_up(&mut connection).unwrap();
+        // Without its second half, "new" would stay where it was.
+        let by_hand = format!("BEGIN; {REBUILD}; {DONE}; COMMIT");
+        connection.batch_execute(&format!("{}; {by_hand}", sql(7, Step::Text(1)))).unwrap();
+        connection.batch_execute(&sql(7, Step::Text(2))).unwrap();
+        catch_up(&mut connection).unwrap();
+        connection.batch_execute(CHECK).unwrap();
     }
 
     #[tokio::test]

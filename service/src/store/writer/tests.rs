@@ -260,8 +260,29 @@ async fn a_write_waits_for_company_until_it_is_there() {
         write.await.unwrap().unwrap();
     }
     for write in [write(None), write(None), write(None)] {
-        write.await.unwrap().unwrap();
+        let answered = tokio::time::timeout(Duration::from_secs(60), write).await;
+        answered.expect("it was woken").unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_too_for_who_shares_a_transaction_with_an_effect_without_a_savepoint() {
+    let rig = Rig::build().await;
+    let limit = "PRAGMA max_page_count = 1"; // as many as there are
+    rig.db.sqlite_maintain(Operation::Maintenance, move |connection| connection.batch_execute(limit)).await.unwrap();
+    let mut held = rig.hold().await;
+    let fills = |connection: &mut SqliteConnection, _| {
+        connection.batch_execute("INSERT INTO kept (name) VALUES (hex(zeroblob(1000000)))").map(|()| End::Commit(()))
+    };
+    let db = rig.db.clone();
+    let fills = tokio::spawn(async move { db.sqlite_effect(Operation::TaskCreate, Keeping("much", fills)).await });
+    rig.waiting(1).await;
+    held.release = None;
+    for answer in [held.write.await.unwrap(), fills.await.unwrap()] {
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    }
+    rig.start(|connection| insert(connection, "next")).await.unwrap().unwrap();
+    assert_eq!(rig.kept().await, ["next"]);
 }
 
 #[tokio::test]
