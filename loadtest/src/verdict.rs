@@ -365,4 +365,15 @@ mod tests {
     fn a_percentile_takes_ten_samples_beyond_it() {
         assert_eq!([0.5, 0.95, 0.99, 0.999].map(samples_min), [20, 200, 1_000, 10_000]);
     }
+
+    #[test]
+    fn a_step_is_worth_another_attempt_only_if_nothing_but_this_machine_made_it_invalid() {
+        let of = |name: &str, is: &str, outcome| rule(name, "generator", outcome, String::new(), is.to_owned(), "");
+        let late = || of(START_LATENESS, "7.50 ms", Outcome::Invalid);
+        assert!(too_busy(&[late(), of("rate in each 10s", "0.0/s", Outcome::Fail)]));
+        assert!(too_busy(&[late(), of(GENERATOR_CPU, "81 %", Outcome::Invalid)]));
+        assert!(!too_busy(&[of(START_LATENESS, "1.00 ms", Outcome::Pass)]));
+        assert!(!too_busy(&[late(), of("server's view", "not read", Outcome::Invalid)]));
+        assert!(!too_busy(&[of(GENERATOR_CPU, NOT_READABLE, Outcome::Invalid)]));
+    }
 }

@@ -46,15 +46,6 @@ async fn invalid(fault: Fault, more: &[&str]) -> (usize, String) {
 }
 
 #[tokio::test]
-async fn find_max_measures_a_step_again_that_this_machine_was_too_busy_for() {
-    // More than a debug build can send.
-    let rate = loadtest::cli::RATE_MAX.to_string();
-    let fast = ["--metrics-url", "none", "--from", &rate, "--to", &rate, "--threads", "1"];
-    let (steps, output) = invalid(Fault::default(), &fast).await;
-    assert_eq!(steps, 3, "{output}");
-}
-
-#[tokio::test]
 async fn find_max_ends_at_a_step_that_would_say_nothing_again() {
     // Metrics that nobody serves.
     let metrics = ["--metrics-url", "http://127.0.0.1:9/metrics", "--from", "100", "--to", "900"];
