@@ -16,7 +16,6 @@ const INDEX: &str = "INSERT INTO tasks_text (tasks_text, rowid, title, descripti
       FROM tasks_text_pending p CROSS JOIN tasks t ON t.number = p.number \
     ORDER BY number, command DESC";
 const DONE: &str = "DELETE FROM tasks_text_pending";
-
 const NO_TABLE: &str = "no such table: tasks_text_pending";
 const REBUILD: &str = "INSERT INTO tasks_text (tasks_text) VALUES ('rebuild')";
 
@@ -183,6 +182,7 @@ mod tests {
             assert_eq!(segments(&mut connection), commit);
         }
     }
+
     #[test]
     fn what_others_have_written_is_indexed_at_the_start_and_tasks_that_go_with_their_project_are_taken_out() {
         let (_directory, mut connection) = file();
