@@ -49,8 +49,13 @@ pub(super) struct Event {
 impl Event {
     /// What it counts for in a request and in every bound of ours.
     pub(super) fn weight(&self) -> usize {
-        self.line.len() + EVENT_OVERHEAD
+        weight_of_line(&self.line)
     }
+}
+
+/// What an event of this line counts for.
+pub(super) const fn weight_of_line(line: &str) -> usize {
+    line.len() + EVENT_OVERHEAD
 }
 
 /// As CloudWatch Logs wants it; before 1970 is 1970.

@@ -1,7 +1,7 @@
 //! Logs and metrics to CloudWatch: a bounded queue, a disk spool that may be absent, and one thread that sends.
 //!
 //! A line is in exactly one place at every moment, and the places add up: `produced = delivered + rejected + dropped +
-//! spooled + queued`. A request that logs pays for a lock and a copy, whatever state CloudWatch is in.
+//! spooled + queued`. A request that logs pays for a lock and a copy at most, whatever state CloudWatch is in.
 
 mod batch;
 mod client;

@@ -56,10 +56,12 @@ fn lost_lines_are_told_of_in_a_line() {
     let drops = queue.take_drops();
     assert_eq!(drops.map(|drops| drops.lines), Some(6));
     let Some(drops) = drops else { return };
+    assert_eq!((drops.first, drops.last), (moment(14), moment(19)), "the times of the lines that found no room");
     (0..2).for_each(|number| queue.push(moment(number), Level::ERROR, b"{}"));
     (0..100).for_each(|number| queue.push(moment(number), Level::ERROR, b"{}"));
     queue.tell_drops(drops, b"{\"lines\":6}\n");
-    assert_eq!(queue.take_drops().map(|drops| drops.lines), Some(6 + 100), "no room: the news is kept, and grows");
+    let drops = queue.take_drops().map(|drops| (drops.lines, drops.first, drops.last));
+    assert_eq!(drops, Some((6 + 100, moment(0), moment(99))), "no room: the news is kept, and grows");
     assert!(queue.counts().balances());
 }
 
