@@ -13,6 +13,11 @@ impl Figures {
         Self(rounds)
     }
 
+    /// What each round was beside the same round of `other`: a machine that gets slower within minutes does so for both.
+    pub fn beside(rounds: &[f64], other: &[f64], compare: impl Fn(f64, f64) -> f64) -> Self {
+        Self::new(rounds.iter().zip(other).map(|(round, other)| compare(*round, *other)).collect())
+    }
+
     /// The middle one, or the mean of the two in the middle; 0 of none.
     pub fn median(&self) -> f64 {
         let (rounds, middle) = (&self.0, self.0.len() / 2);
@@ -35,10 +40,14 @@ impl Figures {
 }
 
 impl fmt::Display for Figures {
-    /// `median (min to max)`, with as many decimals as the formatter is given, else one.
+    /// `median (min to max)`, with as many decimals as the formatter is given, else one, and with signs if it asks for them.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = formatter.precision().unwrap_or(1);
-        write!(formatter, "{:.decimals$} ({:.decimals$} to {:.decimals$})", self.median(), self.min(), self.max())
+        let (median, min, max) = (self.median(), self.min(), self.max());
+        if formatter.sign_plus() {
+            return write!(formatter, "{median:+.decimals$} ({min:+.decimals$} to {max:+.decimals$})");
+        }
+        write!(formatter, "{median:.decimals$} ({min:.decimals$} to {max:.decimals$})")
     }
 }
 
@@ -58,6 +67,13 @@ mod tests {
         assert_eq!(Figures::new(vec![4.0, 1.0, 3.0, 2.0]).median(), 2.5);
         assert_eq!(Figures::new(vec![3.0, 1.0, 2.0]).to_string(), "2.0 (1.0 to 3.0)");
         assert_eq!(format!("{:.0}", Figures::new(vec![])), "0 (0 to 0)");
+        assert_eq!(format!("{:+.0}", Figures::new(vec![-1.0, 2.0, 3.0])), "+2 (-1 to +3)");
+    }
+
+    #[test]
+    fn a_round_is_compared_with_the_same_round_of_the_other() {
+        let ratios = Figures::beside(&[2.0, 30.0, 6.0], &[1.0, 10.0, 4.0], |round, other| round / other);
+        assert_eq!((ratios.median(), ratios.min(), ratios.max()), (2.0, 1.5, 3.0));
     }
 
     #[test]

@@ -50,12 +50,12 @@ enum Command {
     /// Requests a second of a saturated service, in interleaved rounds
     Throughput {
         /// Rounds of each service
-        #[arg(long, default_value_t = 21)]
-        rounds: usize,
+        #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u16).range(1..))]
+        rounds: u16,
         /// Seconds of load in each round
         #[arg(long, default_value_t = 3.0)]
         seconds: f64,
-        /// Fail if the median with bad backends lies further below the one without than this, in percent
+        /// Fail if bad backends cost more than this, in percent: the median of each round beside the same one without
         #[arg(long, default_value_t = 5.0)]
         loss_percent_max: f64,
     },
@@ -126,7 +126,7 @@ fn start(ground: &Ground, slow: &Receiver) -> anyhow::Result<Vec<Subject>> {
 async fn throughput(
     ground: &Ground,
     subjects: &[Subject],
-    rounds: usize,
+    rounds: u16,
     duration: Duration,
     loss_percent_max: f64,
 ) -> anyhow::Result<()> {
@@ -135,7 +135,7 @@ async fn throughput(
     let mut cpu = per_second.clone();
     for round in 0..=rounds {
         // Each is the first in turn as often as the others.
-        for at in (0..subjects.len()).map(|at| (at + round) % subjects.len()) {
+        for at in (0..subjects.len()).map(|at| (at + usize::from(round)) % subjects.len()) {
             let before = subjects[at].server.cpu()?;
             let mut outcome = run(ground, &subjects[at], None, duration).await?;
             let used = subjects[at].server.cpu()? - before;
@@ -152,14 +152,13 @@ async fn throughput(
         "| telemetry | requests/s: median (min to max) | against off | p99 of a round, ms | CPU µs for each request |"
     );
     println!("| --- | --- | --- | --- | --- |");
-    let per_second: Vec<Figures> = per_second.into_iter().map(Figures::new).collect();
-    let off = per_second[0].median();
     let mut worst: f64 = 0.0;
-    for (((subject, per_second), p99), cpu) in subjects.iter().zip(&per_second).zip(p99).zip(cpu) {
-        let change = (per_second.median() / off - 1.0) * 100.0;
-        worst = worst.min(change);
-        let (p99, cpu) = (Figures::new(p99), Figures::new(cpu));
-        println!("| {} | {per_second:.0} | {change:+.1} % | {p99:.2} | {cpu} |", subject.name);
+    for (((subject, rates), p99), cpu) in subjects.iter().zip(&per_second).zip(p99).zip(cpu) {
+        // Beside the same round without: what else the machine does meets both.
+        let change = Figures::beside(rates, &per_second[0], |rate, off| (rate / off - 1.0) * 100.0);
+        worst = worst.min(change.median());
+        let (rates, p99, cpu) = (Figures::new(rates.clone()), Figures::new(p99), Figures::new(cpu));
+        println!("| {} | {rates:.0} | {change:+} % | {p99:.2} | {cpu} |", subject.name);
     }
     println!();
     tell_drops(subjects)?;
