@@ -156,6 +156,7 @@ async fn throughput(
     for (((subject, rates), p99), cpu) in subjects.iter().zip(&per_second).zip(p99).zip(cpu) {
         // Beside the same round without: what else the machine does meets both.
         let change = Figures::beside(rates, &per_second[0], |rate, off| (rate / off - 1.0) * 100.0);
+        ensure!(change.median().is_finite(), "nothing was answered in most rounds: more --seconds");
         worst = worst.min(change.median());
         let (rates, p99, cpu) = (Figures::new(rates.clone()), Figures::new(p99), Figures::new(cpu));
         println!("| {} | {rates:.0} | {change:+} % | {p99:.2} | {cpu} |", subject.name);

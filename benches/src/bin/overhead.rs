@@ -159,7 +159,7 @@ async fn table(
     let mut cpu = vec![Vec::new(); subjects.len()];
     let mut per_second = cpu.clone();
     for round in 0..=args.rounds {
-        // Each is the first in turn as often as the others.
+        // None is always the first in turn.
         for at in (0..subjects.len()).map(|at| (at + usize::from(round)) % subjects.len()) {
             let subject = &subjects[at];
             let load = Load { rate: args.rate, ..Load::get(subject.server.api, path, token, args.connections) };

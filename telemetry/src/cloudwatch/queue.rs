@@ -1,7 +1,7 @@
 //! The lines in memory: bounded by weight and by number, the least important going first, and the accounts of all lines.
 //!
-//! A request pays for a lock and, where its line has a place, for a copy. The thread takes lines out in small portions, so that nobody waits long for
-//! the lock.
+//! A request pays for a lock and, where its line has a place, for a copy. The thread takes lines out in small portions, so
+//! that nobody waits long for the lock.
 
 use std::{
     borrow::Cow,
@@ -25,7 +25,7 @@ use crate::{catalogue::ShipperDrop, clock, logs::Drops};
 /// Lines taken out under one hold of the lock: some 20 µs.
 const PORTION: usize = 256;
 
-/// The longest line that is copied under the lock, in bytes: that takes a tenth of a microsecond. Most have 500.
+/// The longest line that is copied under the lock, in bytes. Most have 500; a longer one would keep the others waiting.
 const COPIED_INSIDE_MAX: usize = 4096;
 
 /// Lines of one level, each with its place in the order of all.
