@@ -221,7 +221,7 @@ fn spans(criterion: &mut Criterion) {
     let event = event();
     let record = |sampled: bool| {
         let context = context(sampled);
-        traces.begin(&context);
+        traces.begin(&context, Duration::ZERO);
         traces.end(&context, &event);
     };
     let deliver = || {

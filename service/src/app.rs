@@ -28,6 +28,7 @@ use crate::config::{Config, LimitsConfig};
 use crate::http::cursor::Cursors;
 use crate::http::rate_limit::RateLimit;
 use crate::http::routes::ROUTES;
+use crate::http::stream::Entrance;
 use crate::http::{admin, edge, routes, serve};
 use crate::store::{Db, Operation, migrate};
 use crate::turns::Turns;
@@ -55,6 +56,8 @@ pub struct AppState {
     pub address_rate: RateLimit,
     /// Who may be handled now, and who waits for it.
     pub admission: Turns,
+    /// How long that may take, with the time at the gate.
+    pub queue_wait_max: Duration,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// Entries of `X-Forwarded-For` to believe.
@@ -130,12 +133,8 @@ impl App {
             cursors: Cursors(Keys::new(&jwt_secret, previous, "cursor")),
             principal_rate: RateLimit::new(limits.rate_limit_per_second),
             address_rate: RateLimit::new(limits.rate_limit_per_second),
-            // Whoever is let in at last has half of its time left.
-            admission: Turns::new(
-                limits.max_in_flight,
-                limits.queue_timeout.min(limits.request_timeout / 2),
-                edge::FAIR_WAIT_MAX,
-            ),
+            admission: Turns::new(limits.max_in_flight, limits.queue_wait_max(), edge::FAIR_WAIT_MAX),
+            queue_wait_max: limits.queue_wait_max(),
             request_timeout: limits.request_timeout,
             trusted_proxy_hops: config.listen.trusted_proxy_hops,
             readiness: admin::Readiness::default(),
@@ -184,9 +183,11 @@ impl App {
             max_connections: self.limits.max_connections,
             header_timeout: self.limits.header_timeout,
             grace: plan.finish,
+            entrance: Entrance::of(&self.state, &self.limits),
             metrics: Arc::clone(&self.state.metrics),
         };
-        let admin_settings = serve::Settings { max_connections: 100, grace: plan.admin, ..settings.clone() };
+        let admin_settings =
+            serve::Settings { max_connections: 100, grace: plan.admin, entrance: None, ..settings.clone() };
         let admin_router = admin::router(Arc::clone(&self.state));
         let api_router = routes::router(Arc::clone(&self.state), &self.cors_allowed_origins, self.routes);
         let api_task = tokio::spawn(serve::serve(self.api, api_router, settings, api_stops));

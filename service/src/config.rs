@@ -110,6 +110,13 @@ pub struct LimitsConfig {
     pub rate_limit_per_second: u32,
 }
 
+impl LimitsConfig {
+    /// How long a request waits to be handled at all: whoever is let in at last has half of its time left.
+    pub fn queue_wait_max(&self) -> Duration {
+        self.queue_timeout.min(self.request_timeout / 2)
+    }
+}
+
 /// Logs and what names the service in them.
 #[derive(Debug, Clone)]
 pub struct LogConfig {

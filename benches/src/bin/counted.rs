@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use service::app::{App, AppState};
 use service::clock::Clock;
 use service::config::Config;
-use service::http::edge::Peer;
+use service::http::edge::Arrival;
 use service::http::routes;
 use service::store::migrate;
 use telemetry::traces::{Sampler, TraceSettings};
@@ -169,7 +169,7 @@ impl Subject {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        request.extension(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST))).body(body).expect("a request")
+        request.extension(Arrival::from(IpAddr::V4(Ipv4Addr::LOCALHOST))).body(body).expect("a request")
     }
 
     async fn ask(&self, path: &str, body: &Value) -> Value {

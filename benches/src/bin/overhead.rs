@@ -200,6 +200,7 @@ mod unobserved {
     use service::app::App;
     use service::clock::Clock;
     use service::config::{Config, Secret};
+    use service::http::stream::Entrance;
     use service::http::{routes, serve};
     use tokio::net::TcpListener;
     use tokio::sync::watch;
@@ -226,6 +227,7 @@ mod unobserved {
             max_connections: limits.max_connections,
             header_timeout: limits.header_timeout,
             grace: limits.shutdown_grace,
+            entrance: Entrance::of(&state, &limits),
             metrics: Arc::clone(&state.metrics),
         };
         let router = routes::unobserved(Arc::clone(&state), &[], Router::new()).with_state(state);

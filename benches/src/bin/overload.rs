@@ -6,7 +6,8 @@
 //!
 //! The service has a quarter of a processor and PostgreSQL outside of it, so that one core of generator can offer three times its
 //! peak. The peak is what clients get that wait for their answers; 0.8 and 3 times as many requests then arrive at their moments,
-//! whatever the service does. Ends by itself, and with 1 where a bound is broken.
+//! whatever the service does. What three times too much gives is compared with the peaks before and after it, since the machine's
+//! speed wanders. Ends by itself, and with 1 where a bound is broken.
 #![expect(clippy::print_stdout, reason = "a program whose output is a table")]
 
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ struct Args {
     /// The task-api to measure, as one of another build; the workspace's own, built if need be, when absent
     #[arg(long)]
     program: Option<PathBuf>,
-    /// Rounds of peak, usual and too much in turn
+    /// Rounds of peak, usual, peak, too much and peak
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Seconds of each load
@@ -75,7 +76,10 @@ struct Rounds {
     micros_in_excess: Vec<f64>,
     goodput: Vec<f64>,
     goodput_ratio: Vec<f64>,
+    usual_p50: Vec<f64>,
     usual_p99: Vec<f64>,
+    usual_good: Vec<f64>,
+    micros_at_usual: Vec<f64>,
     excess_p50: Vec<f64>,
     excess_p99: Vec<f64>,
     latency_ratio: Vec<f64>,
@@ -111,17 +115,22 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     get.run(Duration::from_secs(1)).await?;
     let mut rounds = Rounds::default();
     for _ in 0..args.rounds {
-        // Each round's loads follow from its own peak: what else the machine does changes from round to round.
+        // Each round's loads follow from its own peak: what else the machine does changes from round to round, and within one.
+        let at_peak = || peak(&server, &get, duration);
+        let first = at_peak().await?;
         let before = server.cpu()?;
-        let at_peak = get.run(duration).await?;
-        let peak = at_peak.per_second();
-        rounds.micros_at_peak.push((server.cpu()? - before).as_secs_f64() * 1e6 / at_peak.answered as f64);
-        let mut usual = usual_target.open_loop(peak * USUAL, duration).await?;
+        let mut usual = usual_target.open_loop(first.per_second * USUAL, duration).await?;
+        let answers = usual.statuses.values().sum::<u64>() as f64;
+        rounds.micros_at_usual.push((server.cpu()? - before).as_secs_f64() * 1e6 / answers);
+        let second = at_peak().await?;
         let before = server.cpu()?;
-        let mut excess = excess_target.open_loop(peak * TOO_MUCH, duration + untimed).await?;
+        let mut excess = excess_target.open_loop(second.per_second * TOO_MUCH, duration + untimed).await?;
         let answers = excess.statuses.values().sum::<u64>() as f64;
         rounds.micros_in_excess.push((server.cpu()? - before).as_secs_f64() * 1e6 / answers);
-        rounds.add(peak, &mut usual, &mut excess, args.seconds + args.untimed);
+        let third = at_peak().await?;
+        rounds.micros_at_peak.push((second.micros + third.micros) / 2.0);
+        let beside = (second.per_second + third.per_second) / 2.0;
+        rounds.add(beside, &mut usual, &mut excess, args.seconds + args.untimed);
     }
     println!("{}; service on {} of a processor, {} rounds of {} s", machine(), args.cpus, args.rounds, args.seconds);
     println!("GET /api/v1/tasks/{{id}} on PostgreSQL; the generator has {} connections\n", args.connections);
@@ -136,6 +145,20 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What clients get that wait for their answers.
+struct Peak {
+    per_second: f64,
+    /// Of the service's processor time, for each answer.
+    micros: f64,
+}
+
+async fn peak(server: &Server, get: &Load, duration: Duration) -> anyhow::Result<Peak> {
+    let before = server.cpu()?;
+    let load = get.run(duration).await?;
+    let micros = (server.cpu()? - before).as_secs_f64() * 1e6 / load.answered as f64;
+    Ok(Peak { per_second: load.per_second(), micros })
+}
+
 impl Rounds {
     fn add(&mut self, peak: f64, usual: &mut Outcome, excess: &mut Outcome, seconds: f64) {
         let goodput = excess.in_time as f64 / seconds;
@@ -143,6 +166,8 @@ impl Rounds {
         let ms = |micros: &mut Vec<u32>, share| f64::from(percentile(micros, share)) / 1000.0;
         let (usual_p99, excess_p99) = (ms(&mut usual.micros, 0.99), ms(&mut excess.micros, 0.99));
         self.peak.push(peak);
+        self.usual_p50.push(ms(&mut usual.micros, 0.5));
+        self.usual_good.push(usual.of(200) as f64 / usual.offered as f64 * 100.0);
         self.goodput.push(goodput);
         self.goodput_ratio.push(goodput / peak);
         self.usual_p99.push(usual_p99);
@@ -157,13 +182,16 @@ impl Rounds {
 
     /// Prints the table and returns the medians of the two ratios.
     fn print(self) -> (f64, f64) {
-        let usual = format!("at {USUAL} of it: p99, ms");
+        let usual = |what: &str| format!("at {USUAL} of it: {what}");
         let too_much = |what: &str| format!("at {TOO_MUCH} times it: {what}");
         let (goodput, latency) = (Figures::new(self.goodput_ratio), Figures::new(self.latency_ratio));
         println!("| measure | median (min to max) |\n| --- | --- |");
         println!("| peak, requests/s | {:.0} |", Figures::new(self.peak));
         println!("| CPU µs of the service for each answer at the peak | {:.1} |", Figures::new(self.micros_at_peak));
-        println!("| {usual} | {:.1} |", Figures::new(self.usual_p99));
+        println!("| {} | {:.1} |", usual("answered 2xx, %"), Figures::new(self.usual_good));
+        println!("| {} | {:.1} |", usual("CPU µs for each answer"), Figures::new(self.micros_at_usual));
+        println!("| {} | {:.1} |", usual("p50, ms"), Figures::new(self.usual_p50));
+        println!("| {} | {:.1} |", usual("p99, ms"), Figures::new(self.usual_p99));
         println!("| {} | {:.0} |", too_much("2xx/s"), Figures::new(self.goodput));
         println!("| {} | {:.1} |", too_much("p50 of 2xx, ms"), Figures::new(self.excess_p50));
         println!("| {} | {:.1} |", too_much("p99 of 2xx, ms"), Figures::new(self.excess_p99));

@@ -45,9 +45,28 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
-/// The other end of the connection, which the listener puts into each request.
+/// How a request came, which the listener puts into each.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+pub struct Arrival {
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// For how long the gate held it before it was read.
+    pub held: Duration,
+    /// Whether that was for too long, and it is to come back.
+    pub is_refused: bool,
+}
+
+impl Arrival {
+    /// That of a request which was read at once.
+    pub fn from(peer: IpAddr) -> Arrival {
+        Arrival { peer, held: Duration::ZERO, is_refused: false }
+    }
+
+    /// How this one came, if it came through a listener.
+    pub(super) fn of(request: &Request) -> Option<Arrival> {
+        request.extensions().get::<Arrival>().copied()
+    }
+}
 
 /// How a response came about, when its status does not tell.
 #[derive(Debug, Clone, Copy)]
@@ -176,14 +195,16 @@ pub fn observe(state: Arc<AppState>, request: &mut Request) -> Observation {
     let trace = state.traces.as_ref().map_or(trace, |traces| traces.decide(trace));
     let template = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let context = RequestContext::of(request_id, trace, state.synthetic(headers, template));
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let client_address = peer.map(|peer| client_address(headers, peer, state.trusted_proxy_hops));
+    let arrival = Arrival::of(request);
+    let client_address = arrival.map(|arrival| client_address(headers, arrival.peer, state.trusted_proxy_hops));
+    let held = arrival.map_or(Duration::ZERO, |arrival| arrival.held);
+    let now = Instant::now();
     let account = Account {
         method: MethodLabel::from(request.method()),
         route: template.map_or(RouteIndex::UNMATCHED, |template| state.metrics.route_index(template)),
         path: request.uri().path().to_owned(),
         client_address,
-        started: Instant::now(),
+        started: now.checked_sub(held).unwrap_or(now),
         status: 499,
         outcome: Outcome::Abandoned,
         bytes: 0,
@@ -195,7 +216,7 @@ pub fn observe(state: Arc<AppState>, request: &mut Request) -> Observation {
         context: Arc::clone(&context),
     };
     if let Some(traces) = &state.traces {
-        traces.begin(&context);
+        traces.begin(&context, held);
     }
     if let Some(address) = client_address {
         request.extensions_mut().insert(ClientAddress(address));
@@ -239,6 +260,8 @@ pub(super) enum Entry {
     Inside(Option<Turn>),
     /// It has to wait for a place.
     Full,
+    /// It has waited at the gate for long enough.
+    Refused,
     /// It is not looked at, since its URI is too long.
     UriTooLong,
 }
@@ -255,6 +278,9 @@ pub(super) fn enter(state: &AppState, request: &Request) -> Entry {
     if matches!(path, "/health" | "/ready") {
         return Entry::Inside(None);
     }
+    if Arrival::of(request).is_some_and(|arrival| arrival.is_refused) {
+        return Entry::Refused;
+    }
     state.admission.try_take().map_or(Entry::Full, |place| Entry::Inside(Some(place)))
 }
 
@@ -265,15 +291,21 @@ pub(super) async fn refuse_uri(state: Arc<AppState>) -> Result<Response, Infalli
     Ok(ended(Problem::new(Kind::UriTooLong, detail), Outcome::Rejected))
 }
 
-/// Waits for a place, or for the refusal.
-pub(super) async fn wait_for_place(state: &AppState) -> Result<Turn, Response> {
+/// Waits for a place, or for the refusal. Of the time for that, it has been `held` at the gate already.
+pub(super) async fn wait_for_place(state: &AppState, held: Duration) -> Result<Turn, Response> {
     let _queued = state.metrics.queued_requests.guard();
-    if let Some(place) = state.admission.take().await {
+    let left = state.queue_wait_max.saturating_sub(held);
+    if let Ok(Some(place)) = tokio::time::timeout(left, state.admission.take()).await {
         return Ok(place);
     }
+    Err(refuse(state))
+}
+
+/// Tells a request that has waited for long enough to come back.
+pub(super) fn refuse(state: &AppState) -> Response {
     state.metrics.rejected(Rejection::InFlightLimit);
     let problem = Problem::new(Kind::Overloaded, "too many requests are being handled").retry_after(1);
-    Err(ended(problem, Outcome::Rejected))
+    ended(problem, Outcome::Rejected)
 }
 
 /// Ends what is not answered by its `deadline`, and answers for what panics. The request keeps its place until then.

@@ -7,12 +7,13 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
 use tower::{Layer, Service};
 
-use super::edge::{self, Entry};
+use super::edge::{self, Arrival, Entry};
 use crate::app::AppState;
 
 /// Lets requests in, one after the other where there are too many.
@@ -50,8 +51,9 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let state = Arc::clone(&self.state);
-        // From its arrival: the wait at the door is part of its time.
-        let deadline = tokio::time::Instant::now() + state.request_timeout;
+        // From its arrival: the wait at the gate and at the door is part of its time.
+        let held = Arrival::of(&request).map_or(Duration::ZERO, |arrival| arrival.held);
+        let deadline = tokio::time::Instant::now() + state.request_timeout.saturating_sub(held);
         match edge::enter(&state, &request) {
             // To call what is inside runs no handler yet: that begins within `guard`, which catches its panics.
             Entry::Inside(place) => Box::pin(edge::guard(state, deadline, place, self.inner.call(request))),
@@ -60,12 +62,14 @@ where
                 let waiting = self.inner.clone();
                 let mut inner = std::mem::replace(&mut self.inner, waiting);
                 Box::pin(async move {
-                    match edge::wait_for_place(&state).await {
+                    match edge::wait_for_place(&state, held).await {
                         Ok(place) => edge::guard(state, deadline, Some(place), inner.call(request)).await,
                         Err(refusal) => Ok(refusal),
                     }
                 })
             }
+            // Within its context, which the refusal quotes.
+            Entry::Refused => Box::pin(async move { Ok(edge::refuse(&state)) }),
             Entry::UriTooLong => Box::pin(edge::refuse_uri(state)),
         }
     }

@@ -12,18 +12,23 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+use super::stream::OpenBody;
+
 /// Bytes that are thrown away at most; a client that goes on sending after that is cut off.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a client may take to send them.
 const TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A request's body, whose rest is read when it is dropped. To be dropped within a runtime.
-pub struct Lingering(Option<Incoming>);
+pub(super) struct Lingering {
+    body: Option<Incoming>,
+    open: Option<OpenBody>,
+}
 
 impl Lingering {
     /// Wraps a request's body.
-    pub fn new(body: Incoming) -> Lingering {
-        Lingering(Some(body))
+    pub(super) fn new(body: Incoming, open: Option<OpenBody>) -> Lingering {
+        Lingering { body: Some(body), open }
     }
 }
 
@@ -35,25 +40,29 @@ impl Body for Lingering {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.0 {
+        match &mut self.body {
             Some(body) => Pin::new(body).poll_frame(context),
             None => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map(Body::size_hint).unwrap_or_default()
+        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        if let Some(body) = self.0.take().filter(|body| !body.is_end_stream()) {
-            tokio::spawn(tokio::time::timeout(TIME_MAX, discard(body)));
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            let open = self.open.take();
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(TIME_MAX, discard(body)).await;
+                drop(open);
+            });
         }
     }
 }

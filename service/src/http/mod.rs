@@ -19,4 +19,5 @@ pub mod rate_limit;
 pub mod replay;
 pub mod routes;
 pub mod serve;
+pub mod stream;
 pub mod validate;

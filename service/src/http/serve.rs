@@ -5,14 +5,13 @@
 //! when a connection falls idle, and one short enough against half-sent headers would close keep-alive connections before
 //! the load balancer does. Hence two limits: [`IDLE`] for silence between requests, a short one from a request's first byte.
 
-use std::convert::Infallible;
-use std::future::pending;
+use std::fmt;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -24,21 +23,18 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use telemetry::logs::Outcome;
 use telemetry::metrics::{MethodLabel, Metrics, Rejection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::Sleep;
 use tower::Service as _;
 
-use super::edge::{Peer, account_unseen};
+use super::edge::{Arrival, account_unseen};
 use super::linger::Lingering;
+use super::stream::{BODY_READ, Entrance, HANDLING, HEADER, OpenBody, Passage, Progress, Timed, WAITING};
 
 /// Silence between requests after which a connection is closed. Longer than the load balancer's 60 s: whoever closes first
 /// must be the one that sends requests.
 pub const IDLE: Duration = Duration::from_secs(75);
-/// How long a client may refuse to read an answer.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 /// A body up to so many bytes that nobody read is taken to be here already: it comes in one piece with its header.
 const UNREAD_BYTES_MAX: u64 = 4 * 1024;
 /// Longest header, in bytes; more is 431.
@@ -53,6 +49,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// How long connections may take to finish once `stop` says so.
     pub grace: Duration,
+    /// What holds requests in their sockets; nothing where absent.
+    pub entrance: Option<Entrance>,
     /// Where refused connections are counted.
     pub metrics: Arc<Metrics>,
 }
@@ -113,18 +111,23 @@ async fn connection(
     let _open = settings.metrics.connections.guard();
     let _ = stream.set_nodelay(true);
     let progress = Arc::new(Progress::new());
-    let stream = Timed::new(stream, Arc::clone(&progress), settings.header_timeout);
+    let stream = Timed::new(stream, Arc::clone(&progress), settings.header_timeout, settings.entrance.clone());
     let ip = peer.ip().to_canonical();
     let (ours, metrics) = (Arc::clone(&progress), Arc::clone(&settings.metrics));
     let service = hyper::service::service_fn(move |request| {
         ours.enter(HANDLING);
-        let arrived = Arrived { request: Some(request), peer: ip, at: Instant::now(), metrics: Arc::clone(&metrics) };
+        let (passage, held) = ours.take_passage();
+        let arrival = Arrival { peer: ip, held, is_refused: passage == Passage::Refused };
+        let has_left = passage == Passage::Left;
+        let at = Instant::now();
+        let arrived = Arrived { request: Some(request), arrival, at, has_left, metrics: Arc::clone(&metrics) };
         let (progress, router) = (Arc::clone(&ours), router.clone());
         async move { answer(arrived, router, progress).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
+        // A request that came at the last moment may still be held in its socket.
+        .header_read_timeout(IDLE + settings.entrance.as_ref().map_or(Duration::ZERO, |entrance| entrance.wait_max))
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
@@ -135,8 +138,17 @@ async fn connection(
     let result = match finished {
         Some(result) => result,
         None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            // What has come is answered, also what was held in its socket: hyper would close a connection that has read nothing.
+            if let Some(entrance) = &settings.entrance {
+                entrance.gate.open();
+            }
+            match poll_fn(|context| Poll::Ready(connection.as_mut().poll(context))).await {
+                Poll::Ready(result) => result,
+                Poll::Pending => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
         }
     };
     if let Err(error) = result {
@@ -148,8 +160,10 @@ async fn connection(
 /// so by the edge, which otherwise accounts for all.
 struct Arrived {
     request: Option<Request<Incoming>>,
-    peer: IpAddr,
+    arrival: Arrival,
     at: Instant,
+    /// Whether its client had left before it was read.
+    has_left: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -157,25 +171,47 @@ impl Drop for Arrived {
     fn drop(&mut self) {
         if let Some(request) = &self.request {
             let (method, path) = (MethodLabel::from(request.method()), request.uri().path());
-            account_unseen(&self.metrics, self.peer, method, path, 499, Outcome::Abandoned, self.at.elapsed());
+            let (peer, took) = (self.arrival.peer, self.arrival.held + self.at.elapsed());
+            account_unseen(&self.metrics, peer, method, path, 499, Outcome::Abandoned, took);
         }
     }
 }
+
+/// Ends a connection whose client had left before its request was read: nothing is done for nobody.
+#[derive(Debug)]
+struct Left;
+
+impl fmt::Display for Left {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the client has left")
+    }
+}
+
+impl std::error::Error for Left {}
 
 async fn answer(
     mut arrived: Arrived,
     mut router: Router,
     progress: Arc<Progress>,
-) -> Result<Response<axum::body::Body>, Infallible> {
+) -> Result<Response<axum::body::Body>, Left> {
+    if arrived.has_left {
+        return Err(Left);
+    }
     let Some(mut request) = arrived.request.take() else { pending().await };
-    request.extensions_mut().insert(Peer(arrived.peer));
+    request.extensions_mut().insert(arrived.arrival);
     // hyper itself reads past a body that nobody wanted, if it is here already; else it closes the connection.
     let is_small = request.body().size_hint().exact().is_some_and(|bytes| bytes <= UNREAD_BYTES_MAX);
     if is_small {
         progress.enter(BODY_READ);
     }
-    let request = request.map(|body| Noted { body: Lingering::new(body), progress: Arc::clone(&progress) });
-    let mut response = router.call(request).await?;
+    let request = request.map(|body| {
+        let open = OpenBody::of(&body, &progress);
+        Noted { body: Lingering::new(body, open), progress: Arc::clone(&progress) }
+    });
+    let mut response = match router.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
     if progress.phase() == HANDLING {
         // Announced, or the client would send its next request into a closed connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -230,140 +266,5 @@ fn account(error: &hyper::Error, peer: IpAddr, metrics: &Metrics, progress: &Pro
         let status = if too_large { StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE } else { StatusCode::BAD_REQUEST };
         metrics.rejected(Rejection::Malformed);
         account_unseen(metrics, peer, MethodLabel::OTHER, "", status.as_u16(), Outcome::Rejected, progress.since());
-    }
-}
-
-/// No byte of the next request has come.
-const WAITING: u8 = 0;
-/// A header has begun.
-const HEADER: u8 = 1;
-/// A handler has the request.
-const HANDLING: u8 = 2;
-/// A handler has the request and all of its body.
-const BODY_READ: u8 = 3;
-
-/// How far a connection is with its present request.
-struct Progress {
-    phase: AtomicU8,
-    connected: Instant,
-    /// When the present request began, in nanoseconds after `connected`.
-    began: AtomicU64,
-}
-
-impl Progress {
-    fn new() -> Progress {
-        Progress { phase: AtomicU8::new(WAITING), connected: Instant::now(), began: AtomicU64::new(0) }
-    }
-
-    fn phase(&self) -> u8 {
-        self.phase.load(Ordering::Relaxed)
-    }
-
-    fn enter(&self, phase: u8) {
-        self.phase.store(phase, Ordering::Relaxed);
-        if phase <= HEADER {
-            let nanoseconds = u64::try_from(self.connected.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            self.began.store(nanoseconds, Ordering::Relaxed);
-        }
-    }
-
-    /// For how long the present request has been coming.
-    fn since(&self) -> Duration {
-        let began = Duration::from_nanos(self.began.load(Ordering::Relaxed));
-        self.connected.elapsed().saturating_sub(began)
-    }
-}
-
-/// A stream that gives up on a header that does not end and on a client that does not read. A timer is armed only when a
-/// read or a write has to wait, so a request that comes in one piece costs none.
-struct Timed {
-    stream: TcpStream,
-    progress: Arc<Progress>,
-    header_timeout: Duration,
-    header_until: Option<Instant>,
-    read_timer: Option<Pin<Box<Sleep>>>,
-    write_timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Timed {
-    fn new(stream: TcpStream, progress: Arc<Progress>, header_timeout: Duration) -> Timed {
-        Timed { stream, progress, header_timeout, header_until: None, read_timer: None, write_timer: None }
-    }
-
-    /// After a write that has to wait: an error when it has waited long enough.
-    fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_STALL_MAX)));
-        timer.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into())
-    }
-
-    fn written<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        match polled {
-            Poll::Pending => Poll::Ready(Err(ready!(self.poll_stall(context)))),
-            done => {
-                self.write_timer = None;
-                done
-            }
-        }
-    }
-}
-
-impl AsyncRead for Timed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let phase = self.progress.phase();
-        if phase >= HANDLING {
-            self.header_until = None;
-            self.read_timer = None;
-            return polled;
-        }
-        match polled {
-            Poll::Ready(_) => {
-                if phase == WAITING && buffer.filled().len() > before {
-                    self.progress.enter(HEADER);
-                    self.header_until = Some(Instant::now() + self.header_timeout);
-                    self.read_timer = None;
-                }
-                polled
-            }
-            Poll::Pending if phase == HEADER => {
-                let until = self.header_until.unwrap_or_else(Instant::now);
-                let timer = self.read_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
-                timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl AsyncWrite for Timed {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.written(polled, context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.written(polled, context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

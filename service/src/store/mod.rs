@@ -43,6 +43,8 @@ use statement::Statement;
 use tasks::cache::TaskCache;
 use writer::Writer;
 
+use crate::gate::Gate;
+
 /// How long an operation waits for a connection to PostgreSQL before its request is told to come back.
 const POSTGRES_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a write waits for its turn at SQLite's one writer: busy is queued, never an error of the caller's.
@@ -128,6 +130,14 @@ impl Db {
     /// Whether this is the embedded database.
     pub fn is_sqlite(&self) -> bool {
         matches!(self.backend, Backend::Sqlite { .. })
+    }
+
+    /// What those pass that are about to be read; nothing on SQLite, whose reads wait for nobody.
+    pub fn gate(&self) -> Option<Gate> {
+        match &self.backend {
+            Backend::Postgres(connections) => Some(connections.gate()),
+            Backend::Sqlite { .. } => None,
+        }
     }
 
     /// The backend's name in spans.

@@ -21,6 +21,7 @@ use telemetry::metrics::PoolState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{POSTGRES_WAIT_MAX, StoreError, Waiting};
+use crate::gate::Gate;
 use crate::turns::{Turn, Turns};
 
 /// No statement of ours takes long; one that does is stuck, and holds a connection. Sent when the connection starts.
@@ -131,14 +132,15 @@ pub(super) async fn connect(target: &Target) -> ConnectionResult<AsyncPgConnecti
 /// waits. Among 512 requests at a busy service half then wait for nothing, and some for the whole second, in vain. So a turn is
 /// taken first, and there are as many as connections may be open. Those whose turn it is while one has to be opened keep no order.
 ///
-/// When all that wait cannot have a turn within [`POSTGRES_WAIT_MAX`], those that do have waited nearly as long. The door of the
-/// service is where that is prevented: by default 8 connections are late for its 512 requests once each is held for 16 ms.
+/// When all that wait cannot have a turn within [`POSTGRES_WAIT_MAX`], those that do have waited nearly as long. The [`Gate`] is where
+/// that is prevented, as long as the database moves: some 32 wait at most, and are late once each of 8 connections is held for 250 ms.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
 struct Shared {
     pool: Pool<AsyncPgConnection>,
     turns: Turns,
+    gate: Gate,
     waiting: AtomicU32,
     timeouts: AtomicU64,
 }
@@ -169,7 +171,13 @@ impl Connections {
     pub(super) fn open(url: &str, size: u32) -> anyhow::Result<Connections> {
         let pool = pool(url, size)?;
         let turns = Turns::new(size as usize, POSTGRES_WAIT_MAX, Duration::MAX);
-        Ok(Connections(Arc::new(Shared { pool, turns, waiting: AtomicU32::new(0), timeouts: AtomicU64::new(0) })))
+        let (gate, waiting, timeouts) = (Gate::default(), AtomicU32::new(0), AtomicU64::new(0));
+        Ok(Connections(Arc::new(Shared { pool, turns, gate, waiting, timeouts })))
+    }
+
+    /// Closed while many wait for a connection.
+    pub(super) fn gate(&self) -> Gate {
+        self.0.gate.clone()
     }
 
     /// A connection, after [`POSTGRES_WAIT_MAX`] at the latest; for what `is_urgent`, before all who wait already.
@@ -181,6 +189,7 @@ impl Connections {
             return Ok(Lease { connection: shared.pool.get().await?, _turn: turn });
         }
         let began = Instant::now();
+        let ahead = shared.gate.waits();
         let turn = if is_urgent { shared.turns.take_next().await } else { shared.turns.take().await };
         let left = POSTGRES_WAIT_MAX.saturating_sub(began.elapsed());
         let connection = match turn {
@@ -188,7 +197,11 @@ impl Connections {
             None => None,
         };
         match (connection, turn) {
-            (Some(connection), Some(turn)) => Ok(Lease { connection: connection?, _turn: turn }),
+            (Some(connection), Some(turn)) => {
+                let connection = connection?;
+                ahead.served(); // not before: a database that is down gives turns, and no connections
+                Ok(Lease { connection, _turn: turn })
+            }
             _ => {
                 shared.timeouts.fetch_add(1, Ordering::Relaxed);
                 Err(StoreError::PoolTimeout)

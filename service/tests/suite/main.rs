@@ -21,6 +21,7 @@ mod database;
 mod edge;
 mod errors;
 mod exemplars;
+mod gate;
 mod given;
 mod harm;
 mod harness;

@@ -66,7 +66,7 @@ metrics! {
     HTTP_REQUEST_DURATION = Metric::histogram("http_server_request_duration_seconds", HTTP_LABELS, HTTP_BUCKETS);
     /// Requests that are being served.
     HTTP_ACTIVE_REQUESTS = Metric::gauge("http_server_active_requests", "{request}", &[]);
-    /// Requests being served that wait for a place inside.
+    /// Requests that wait for a place inside, at the door or still in their sockets.
     HTTP_QUEUED_REQUESTS = Metric::gauge("http_server_queued_requests", "{request}", &[]);
     /// Requests and connections refused, by reason.
     HTTP_REJECTED_REQUESTS = Metric::counter(

@@ -91,7 +91,7 @@ pub struct Metrics {
     /// Open connections of clients.
     pub connections: UpDown,
     active_requests: UpDown,
-    /// Requests that wait for a place inside.
+    /// Requests that wait for a place inside, at the door or still in their sockets.
     pub queued_requests: UpDown,
     rejections: Vec<Counter>,
     panics: Counter,

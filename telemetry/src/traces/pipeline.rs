@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use opentelemetry::{Context, trace::TracerProvider as _};
+use opentelemetry::{Context, Value, trace::TracerProvider as _};
 use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
@@ -20,6 +20,7 @@ use super::{
     TraceSettings,
     client::{Client, Refusal},
     ids::Ids,
+    span::HELD,
 };
 use crate::{
     InitError,
@@ -102,7 +103,12 @@ impl SpanProcessor for Gate {
         self.batches.on_start(span, context);
     }
 
-    fn on_end(&self, span: SpanData) {
+    fn on_end(&self, mut span: SpanData) {
+        let held = span.attributes.last().filter(|attribute| attribute.key.as_str() == HELD);
+        if let Some(Value::F64(seconds)) = held.map(|held| &held.value) {
+            span.start_time = span.start_time.checked_sub(Duration::from_secs_f64(*seconds)).unwrap_or(span.start_time);
+            span.attributes.pop();
+        }
         if self.stats.admit(SPAN_QUEUE_MAX as u64) {
             self.batches.on_end(span);
         }

@@ -24,11 +24,17 @@ use crate::{
     trace_context::TraceContext,
 };
 
+/// For how many seconds a request was held before it was read. Its span is made then, and begins so much earlier when it leaves,
+/// without this, which is its last attribute.
+pub(super) const HELD: &str = "http.server.held_time";
+
 /// The span of a request that is recorded from its start, and when that was.
 #[derive(Debug)]
 struct Live {
     span: Span,
     started: SystemTime,
+    /// How long before the span the request began.
+    held: Duration,
     tracer: SdkTracer,
 }
 
@@ -38,8 +44,8 @@ pub(crate) struct SpanSlot(OnceLock<Live>);
 
 impl Traces {
     /// Begins the request's span, if its trace is sampled: the ids are the context's. Operations of the store that run
-    /// within this context get spans below it.
-    pub fn begin(&self, context: &RequestContext) {
+    /// within this context get spans below it. `held` is how long ago the request came: for so long it was not looked at.
+    pub fn begin(&self, context: &RequestContext, held: Duration) {
         if !context.trace.sampled {
             return;
         }
@@ -50,7 +56,9 @@ impl Traces {
         // The span of OpenTelemetry is made when first asked for.
         let made = ids::with(&context.trace, || span.context());
         if made.span().is_recording() {
-            let _ = context.span.0.set(Live { span, started: clock::now(), tracer: self.0.tracer.clone() });
+            let now = clock::now();
+            let started = now.checked_sub(held).unwrap_or(now);
+            let _ = context.span.0.set(Live { span, started, held, tracer: self.0.tracer.clone() });
         }
     }
 
@@ -87,6 +95,9 @@ impl Traces {
             let span = otel.span();
             span.update_name(name);
             span.set_attributes(attributes);
+            if !live.held.is_zero() {
+                span.set_attribute(KeyValue::new(HELD, live.held.as_secs_f64()));
+            }
             span.set_status(status);
             // Explicitly: a write that outlives its request holds the context, and with it the span, for longer.
             span.end_with_timestamp(live.started + event.duration);

@@ -73,7 +73,7 @@ fn spans_that_nobody_takes_are_bounded_and_each_is_accounted_for() -> support::O
     with_default(&dispatch, || {
         for _ in 0..requests {
             let context = context(traces.decide(TraceContext::new_root()));
-            traces.begin(&context);
+            traces.begin(&context, Duration::ZERO);
             context.clone().sync_scope(|| drop(DatabaseSpan::begin("task.list", "sqlite", Duration::ZERO)));
             traces.end(&context, &event(200));
         }
@@ -101,7 +101,7 @@ fn what_is_not_sampled_makes_no_span_unless_it_fails_or_is_slow() -> support::Ou
         let before = traces.stats().produced();
         with_default(&dispatch, || {
             let context = context(traces.decide(TraceContext::new_root()));
-            traces.begin(&context);
+            traces.begin(&context, Duration::ZERO);
             context.clone().sync_scope(|| drop(DatabaseSpan::begin("task.list", "sqlite", Duration::ZERO)));
             let recorded = traces.end(&context, &event);
             assert_eq!(u64::from(recorded), traces.stats().produced() - before, "what it says of itself");
