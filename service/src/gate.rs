@@ -23,7 +23,7 @@ pub const SERVED_MAX: u64 = 256;
 pub const HELD_FAIRLY_MAX: Duration = Duration::from_millis(100);
 /// One for so many that are served is the one that has been held for longest, late or not: nobody is forgotten, and the answers that
 /// are late for it are less than one in a hundred.
-pub const LATE_EVERY: u64 = 256;
+pub const LATE_EVERY: u64 = 512;
 /// How long the gate has to be open before there is nothing else to do. As long as the period of a quota of processors: a service that
 /// has too much to do has moments without work within one, and stands still for the rest of it.
 pub const QUIET: Duration = Duration::from_millis(100);
@@ -68,7 +68,8 @@ struct Held {
 /// One that waits for the database, or is on its way there.
 pub struct Ahead {
     gate: Arc<Shared>,
-    is_served: bool,
+    /// Which of those that were served it is, from 1 on; 0 while it is not.
+    served: u64,
 }
 
 impl Default for Gate {
@@ -119,7 +120,7 @@ impl Gate {
         drop(refused); // which tells it
         // Whoever was ahead may have gone in between, and nobody else comes along to say so.
         if !self.is_closed() {
-            self.0.let_in();
+            self.0.let_in(false);
         }
         receiver
     }
@@ -140,8 +141,7 @@ impl Gate {
 impl Ahead {
     /// Says that it got its connection: the database moves.
     pub fn served(mut self) {
-        self.is_served = true;
-        self.gate.served.fetch_add(1, Relaxed);
+        self.served = self.gate.served.fetch_add(1, Relaxed) + 1;
         self.gate.moves();
     }
 }
@@ -154,9 +154,11 @@ impl Drop for Ahead {
         }
         if self.gate.stands_still(self.gate.nanoseconds()) {
             self.gate.let_all_in();
-        } else if self.is_served || left < AHEAD_MAX {
+        } else if self.served > 0 {
             // One for one, also where those that the gate does not see keep it closed.
-            self.gate.let_in();
+            self.gate.let_in(self.served.is_multiple_of(LATE_EVERY));
+        } else if left < AHEAD_MAX {
+            self.gate.let_in(false);
         }
     }
 }
@@ -170,7 +172,7 @@ impl Shared {
         if self.ahead.fetch_add(1, SeqCst) == 0 {
             self.moves();
         }
-        Ahead { gate: Arc::clone(self), is_served: false }
+        Ahead { gate: Arc::clone(self), served: 0 }
     }
 
     fn moves(&self) {
@@ -198,9 +200,9 @@ impl Shared {
         self.ahead.load(SeqCst) == 0 && since_closed > QUIET.as_nanos() as u64
     }
 
-    /// Lets one in: the oldest, if it is not late or has its turn all the same; else the newest, if that is not late; else the oldest, if
-    /// there is nothing else to do.
-    fn let_in(self: &Arc<Self>) {
+    /// Lets one in: the oldest, if it is not late or `is_turn_of_oldest` all the same; else the newest, if that is not late; else the
+    /// oldest, if there is nothing else to do.
+    fn let_in(self: &Arc<Self>, is_turn_of_oldest: bool) {
         let next = {
             let now = self.nanoseconds();
             let mut held = self.held();
@@ -217,7 +219,7 @@ impl Shared {
                     for_long && served >= held.served + SERVED_MAX
                 })
             };
-            let next = if served.is_multiple_of(LATE_EVERY) || !is_late(held.front()) {
+            let next = if is_turn_of_oldest || !is_late(held.front()) {
                 held.pop_front()
             } else if !is_late(held.back()) {
                 held.pop_back()
@@ -313,7 +315,7 @@ mod tests {
         let mut newer = vec![gate.hold(), gate.hold()];
         assert_eq!(serve(&mut ahead, &mut newer), [1]);
         assert_eq!(serve(&mut ahead, &mut newer), [0]);
-        for _ in 2..LATE_EVERY - 1 {
+        for _ in SERVED_MAX + 2..LATE_EVERY - 1 {
             assert_eq!(serve(&mut ahead, &mut [gate.hold()]), [0]);
             assert!(pass(&mut late).is_none());
         }

@@ -158,7 +158,6 @@ impl Entrance {
 struct Held {
     since: Instant,
     pass: oneshot::Receiver<Ahead>,
-    look_again: Pin<Box<Sleep>>,
     _queued: UpDownGuard,
 }
 
@@ -186,6 +185,8 @@ pub(super) struct Timed {
     write_timer: Option<Pin<Box<Sleep>>>,
     entrance: Option<Entrance>,
     held: Option<Held>,
+    /// Kept from one request to the next: to put a timer off costs less than to make one.
+    look_again: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timed {
@@ -204,6 +205,7 @@ impl Timed {
             write_timer: None,
             entrance,
             held: None,
+            look_again: None,
         }
     }
 
@@ -224,22 +226,26 @@ impl Timed {
                 return Poll::Ready(None);
             }
         }
+        let is_new = self.held.is_none();
         let held = self.held.get_or_insert_with(|| Held {
             since: Instant::now(),
             pass: entrance.gate.hold(),
-            look_again: Box::pin(tokio::time::sleep(LOOK_AGAIN.min(entrance.wait_max))),
             _queued: entrance.metrics.queued_requests.guard(),
         });
+        let look_again = self.look_again.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK_AGAIN)));
+        if is_new {
+            look_again.as_mut().reset((held.since + LOOK_AGAIN.min(entrance.wait_max)).into());
+        }
         let pass = match held.pass.poll_unpin(context) {
             Poll::Ready(pass) => pass.ok(),
             Poll::Pending => loop {
-                ready!(held.look_again.as_mut().poll(context));
+                ready!(look_again.as_mut().poll(context));
                 let left = entrance.wait_max.saturating_sub(held.since.elapsed());
                 let pass = entrance.gate.try_pass();
                 if pass.is_some() || left.is_zero() {
                     break pass;
                 }
-                held.look_again.as_mut().reset(tokio::time::Instant::now() + LOOK_AGAIN.min(left));
+                look_again.as_mut().reset(tokio::time::Instant::now() + LOOK_AGAIN.min(left));
             },
         };
         let waited = held.since.elapsed().max(Duration::from_nanos(1));
