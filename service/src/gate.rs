@@ -24,6 +24,9 @@ pub const HELD_FAIRLY_MAX: Duration = Duration::from_millis(100);
 /// One for so many that are served is the one that has been held for longest, late or not: nobody is forgotten, and the answers that
 /// are late for it are less than one in a hundred.
 pub const LATE_EVERY: u64 = 512;
+/// Where more are ahead than may be, one for so many that are served is let in all the same: those who keep it so, as by requests that
+/// have been sent together, keep nobody out, and yet they become fewer.
+pub const CROWDED_EVERY: u64 = 4;
 /// How long the gate has to be open before there is nothing else to do. As long as the period of a quota of processors: a service that
 /// has too much to do has moments without work within one, and stands still for the rest of it.
 pub const QUIET: Duration = Duration::from_millis(100);
@@ -154,11 +157,8 @@ impl Drop for Ahead {
         }
         if self.gate.stands_still(self.gate.nanoseconds()) {
             self.gate.let_all_in();
-        } else if self.served > 0 {
-            // One for one, also where those that the gate does not see keep it closed.
-            self.gate.let_in(self.served.is_multiple_of(LATE_EVERY));
-        } else if left < AHEAD_MAX {
-            self.gate.let_in(false);
+        } else if left < AHEAD_MAX || self.served.is_multiple_of(CROWDED_EVERY) && self.served > 0 {
+            self.gate.let_in(self.served.is_multiple_of(LATE_EVERY) && self.served > 0);
         }
     }
 }
@@ -359,9 +359,16 @@ mod tests {
     #[test]
     fn those_whom_the_gate_does_not_see_keep_nobody_out_for_ever() {
         let (gate, mut ahead) = closed();
-        ahead.extend((0..AHEAD_MAX).map(|_| gate.waits()));
-        let mut held = vec![gate.hold()];
-        assert_eq!(serve(&mut ahead, &mut held), [0]);
+        ahead.extend((0..9 * AHEAD_MAX).map(|_| gate.waits()));
+        let mut let_in = 0;
+        for _ in 0..20 * AHEAD_MAX {
+            let_in += serve(&mut ahead, &mut [gate.hold()]).len();
+            if ahead.len() < AHEAD_MAX {
+                ahead.push(gate.waits());
+            }
+        }
+        assert!(let_in > AHEAD_MAX);
+        assert_eq!(ahead.len(), AHEAD_MAX, "too many become fewer");
     }
 
     #[test]

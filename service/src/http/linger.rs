@@ -40,10 +40,12 @@ impl Body for Lingering {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(context);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            (self.body, self.open) = (None, None);
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -69,7 +71,9 @@ impl Drop for Lingering {
 
 async fn discard(mut body: Incoming) {
     let mut bytes = 0;
+    // At its end before it says so: that takes until the next request has come.
     while bytes < BYTES_MAX
+        && !body.is_end_stream()
         && let Some(Ok(frame)) = body.frame().await
     {
         bytes += frame.data_ref().map_or(0, Bytes::len);

@@ -126,7 +126,7 @@ async fn connection(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // A request that came at the last moment may still be held in its socket.
+        // What comes within `IDLE` may be held for so long.
         .header_read_timeout(IDLE + settings.entrance.as_ref().map_or(Duration::ZERO, |entrance| entrance.wait_max))
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
@@ -265,6 +265,7 @@ fn account(error: &hyper::Error, peer: IpAddr, metrics: &Metrics, progress: &Pro
         let too_large = error.is_parse_too_large();
         let status = if too_large { StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE } else { StatusCode::BAD_REQUEST };
         metrics.rejected(Rejection::Malformed);
-        account_unseen(metrics, peer, MethodLabel::OTHER, "", status.as_u16(), Outcome::Rejected, progress.since());
+        let took = progress.take_passage().1 + progress.since();
+        account_unseen(metrics, peer, MethodLabel::OTHER, "", status.as_u16(), Outcome::Rejected, took);
     }
 }

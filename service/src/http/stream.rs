@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
+use super::serve::IDLE;
 use crate::app::AppState;
 use crate::config::LimitsConfig;
 use crate::gate::{Ahead, Gate};
@@ -214,7 +215,8 @@ impl Timed {
     fn poll_gate(&mut self, context: &mut Context<'_>) -> Poll<Option<Ahead>> {
         let Some(entrance) = &self.entrance else { return Poll::Ready(None) };
         if self.held.is_none() {
-            if !entrance.gate.is_closed() {
+            // A connection that has been silent for long may be closed at any moment.
+            if !entrance.gate.is_closed() || self.progress.since() > IDLE {
                 return Poll::Ready(None);
             }
             let mut bytes = [0; PROBE_BYTES];

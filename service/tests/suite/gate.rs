@@ -24,7 +24,9 @@ use crate::harness::{Backend, TestApp};
 /// Requests that are held while a [`Crowd`] asks.
 const HELD: usize = 25;
 /// Seconds that each of its tasks takes to insert.
-const SHORT: f64 = 0.01;
+const SHORT: f64 = 0.006;
+/// Seconds in which those that come once are seen to wait, and no standstill yet.
+const LONG: f64 = 0.4;
 
 /// Makes a task take as many seconds to insert as its title says, if that is a number.
 fn slow(database: &Database) {
@@ -167,7 +169,7 @@ async fn what_its_client_has_left_is_not_done_and_counted_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_header_takes_no_place_of_those_that_wait() {
-    let Some((app, ann)) = app(|_| ()).await else { return };
+    let Some((app, ann)) = app(|config| config.limits.header_timeout = Duration::from_secs(60)).await else { return };
     let crowd = Crowd::come(&app.admin, &ann).await;
     let mut half = Vec::new();
     for _ in 0..2 * AHEAD_MAX {
@@ -254,7 +256,12 @@ async fn a_service_that_stops_answers_what_was_held() {
 
 /// A crowd that comes once, some of which are held now.
 async fn held(admin: &Api, ann: &User) -> Vec<JoinHandle<Reply>> {
-    let creates = (0..1 + AHEAD_MAX + HELD).map(|_| create(ann, SHORT)).collect();
+    let first = create(ann, LONG);
+    eventually("the connection is used", async || {
+        Scrape::of(admin).await.sum("db_client_connection_count", &[("state", "used")]) == 1.0
+    })
+    .await;
+    let creates = std::iter::once(first).chain((0..AHEAD_MAX + HELD).map(|_| create(ann, SHORT))).collect();
     eventually("some are held", async || value(admin, "http_server_queued_requests").await >= 1.0).await;
     creates
 }
