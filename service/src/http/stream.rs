@@ -341,3 +341,19 @@ impl AsyncWrite for Timed {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_is_known_by_its_whole_path() {
+        for first in ["GET /health HTTP", "HEAD /ready HTTP/", "GET /ready?x=1", "GET /health"] {
+            assert!(is_probe(&first.as_bytes()[..first.len().min(PROBE_BYTES)]), "{first}");
+        }
+        for first in ["GET /healthy HTTP", "GET /ready/api", "POST /health HTTP", "GET /heal", "GET /api/v1/tasks", ""]
+        {
+            assert!(!is_probe(&first.as_bytes()[..first.len().min(PROBE_BYTES)]), "{first}");
+        }
+    }
+}
