@@ -119,7 +119,7 @@ fn pool() -> Panel {
 
 fn active() -> Panel {
     Panel::graph("Do requests pile up?", Unit::Count)
-        .good("Requests being served, and those that wait for it. Good is flat; a slope means that more arrives than is done.")
+        .good("Requests being served, and those of them that wait. Good is flat; a slope means that more arrives than is done.")
         .query("{{instance}}", "sum by (instance) (http_server_active_requests{@target})")
         .query("{{instance}}, waiting", "sum by (instance) (http_server_queued_requests{@target})")
 }
