@@ -141,22 +141,24 @@ async fn the_time_for_which_a_request_is_held_is_its_own() {
     assert_eq!(soon, 0.0, "what was refused after 100 ms took 100 ms");
 }
 
+/// Sends a create and the beginning of another request, and leaves.
+async fn send_and_leave(api: &Api, ann: &User, body: &str) {
+    let head = format!(
+        "POST /api/v1/tasks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        ann.access_token,
+        body.len()
+    );
+    Raw::connect(api).await.send(format!("{head}{body}GET /")).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_its_client_has_left_is_not_done_and_counted_once() {
     let Some((app, ann)) = app(|_| ()).await else { return };
     let crowd = Crowd::come(&app.admin, &ann).await;
-    // More than is read at once: that its client has left is known before the end of the body is seen.
-    let task = json!({"op": "create", "task": {"title": "Left", "labels": ["left"], "description": "x".repeat(4000)}});
-    let body = json!({"operations": vec![task; 15]}).to_string();
-    let mut raw = Raw::connect(&app.api).await;
-    raw.send(format!(
-        "POST /api/v1/tasks/batch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        ann.access_token,
-        body.len()
-    ))
-    .await;
-    drop(raw);
+    // With a next request behind it: hyper does not see the end of a connection as long as it has bytes of one.
+    let body = json!({"title": "Left", "labels": ["left"]}).to_string();
+    send_and_leave(&app.api, &ann, &body).await;
     eventually("it is accounted for", async || count(&Scrape::of(&app.admin).await, "499") == 1.0).await;
     for reply in crowd.leave().await {
         reply.expect(201);
