@@ -1,10 +1,11 @@
 //! The gate: which connection's next request is read, while more come than are done.
 //!
 //! A request that has been read and waits is memory that lies cold when its turn comes. So once [`AHEAD_MAX`] wait for the database,
-//! the next one stays in its socket until one of them has a connection. They are read in order of arrival, until one of them is late, by
-//! [`SERVED_MAX`] and [`HELD_FAIRLY_MAX`]: that order would make every answer late then. From there on the newest is read first,
-//! answered soon, and on a connection whose memory is warm. What is late is read when there is nothing else to do, and one of it for
-//! every [`LATE_EVERY`] that are served; in the end it is told to come back. A database that does not move closes nothing: no order
+//! the next one stays in its socket until one of them has a connection. They are read in order of arrival, as long as that answers each
+//! of them soon. Where so many are held that it would make every answer late ([`HELD_FAIRLY_MAX`]), those are read that have come before
+//! the last [`FRESH_MAX`] were served, in their order: they are answered soon, and on connections whose memory is warm. The others are
+//! read when there is nothing else to do, and one of them for every [`LATE_EVERY`] that are served; in the end they are told to come
+//! back, which costs nearly what an answer costs, so not too many are at once. A database that does not move closes nothing: no order
 //! helps then.
 
 use std::collections::VecDeque;
@@ -12,15 +13,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, O
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// How many wait for the database before no more are read: enough that its connections are never without work.
 pub const AHEAD_MAX: usize = 32;
-/// A request before which so many have been served may be late. Counted, since a service whose share of a processor is used up
-/// stands still for tens of milliseconds, in which nobody overtakes anybody.
-pub const SERVED_MAX: u64 = 256;
-/// What has been held for so long, half of the latency that users are promised, is late once that many have been served before it.
+/// Half of the latency that users are promised: where those that are held would take longer, at the pace of the last moments, there are
+/// too many of them.
 pub const HELD_FAIRLY_MAX: Duration = Duration::from_millis(100);
+/// So many are never too many.
+pub const HELD_FEW: usize = 128;
+/// Where too many are held, one before which so many have been served is late. Counted, since a service whose share of a processor is
+/// used up stands still for tens of milliseconds, in which nobody overtakes anybody. Twice as many as wait ahead: they are soon served,
+/// and those that come meanwhile find some before them.
+pub const FRESH_MAX: u64 = 64;
 /// One for so many that are served is the one that has been held for longest, late or not: nobody is forgotten, and the answers that
 /// are late for it are less than one in a hundred.
 pub const LATE_EVERY: u64 = 512;
@@ -32,8 +37,15 @@ pub const CROWDED_EVERY: u64 = 4;
 pub const QUIET: Duration = Duration::from_millis(100);
 /// A database that has given no connection to anybody who waits for so long does not move.
 pub const STANDSTILL: Duration = Duration::from_millis(500);
-/// The most that stay in their sockets; then the one that has waited longest is refused.
-pub const HELD_MAX: usize = 4096;
+/// How often the gate is looked at while it holds any: where nobody comes any more, and nobody is served, nobody else lets them in.
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Over how long the pace is taken: some periods of a quota of processors.
+pub const PACE_OVER: Duration = Duration::from_millis(500);
+/// One for so many that are served is told to come back, if its time is over: they come back, and a service that tells everybody
+/// does nothing else.
+pub const REFUSED_EVERY: u64 = 16;
+/// So many are told so at each look all the same, 200 in a second: a hundredth of one processor.
+pub const REFUSED_MIN: u64 = 10;
 
 /// The gate. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +60,8 @@ struct Shared {
     closed: AtomicU64,
     /// How many who waited have been served.
     served: AtomicU64,
+    /// How many may be held in order of arrival.
+    fairly: AtomicUsize,
     #[cfg(not(test))]
     built: std::time::Instant,
     /// In tests, time is what they let pass.
@@ -56,16 +70,31 @@ struct Shared {
     is_open: AtomicBool,
     /// As many as `held` has, to be looked at without its lock.
     holds: AtomicUsize,
-    /// Those that stay in their sockets, the newest last. Some may have left.
+    /// Those that stay in their sockets, the newest last; as many as connections, at most. Some may have left.
     held: Mutex<VecDeque<Held>>,
+    /// That there is one again.
+    came: Notify,
 }
 
 struct Held {
     /// When it came, in nanoseconds after `built`.
     since: u64,
+    /// For how long it may be held, in nanoseconds.
+    wait_max: u64,
     /// How many had been served when it came.
     served: u64,
     pass: oneshot::Sender<Ahead>,
+}
+
+impl Held {
+    /// Whether it is too late to let it in: it would have less than half of a request's time left.
+    fn is_over(&self, now: u64) -> bool {
+        now.saturating_sub(self.since) >= self.wait_max
+    }
+
+    fn is_late(&self, served: u64) -> bool {
+        served - self.served >= FRESH_MAX
+    }
 }
 
 /// One that waits for the database, or is on its way there.
@@ -75,6 +104,28 @@ pub struct Ahead {
     served: u64,
 }
 
+/// What was seen at a look.
+#[derive(Clone, Copy, Default)]
+struct Look {
+    at: u64,
+    served: u64,
+    /// So many are served in a second, lately; 0 at the beginning.
+    per_second: f64,
+    stood_still: bool,
+}
+
+impl Look {
+    /// How many are served in a second, of late: the older, the less it counts.
+    fn pace(&self, now: u64, served: u64) -> f64 {
+        let seconds = Duration::from_nanos(now - self.at).as_secs_f64();
+        let per_second = (served - self.served) as f64 / seconds.max(1e-9);
+        if self.per_second == 0.0 {
+            return per_second;
+        }
+        self.per_second + (per_second - self.per_second) * (seconds / PACE_OVER.as_secs_f64()).min(1.0)
+    }
+}
+
 impl Default for Gate {
     fn default() -> Self {
         Gate(Arc::new(Shared {
@@ -82,6 +133,7 @@ impl Default for Gate {
             moved: AtomicU64::new(0),
             closed: AtomicU64::new(0),
             served: AtomicU64::new(0),
+            fairly: AtomicUsize::new(usize::MAX),
             #[cfg(not(test))]
             built: std::time::Instant::now(),
             #[cfg(test)]
@@ -89,6 +141,7 @@ impl Default for Gate {
             is_open: AtomicBool::new(false),
             holds: AtomicUsize::new(0),
             held: Mutex::default(),
+            came: Notify::new(),
         }))
     }
 }
@@ -112,15 +165,19 @@ impl Gate {
         is_closed
     }
 
-    /// A place for a request that stays in its socket. It is told when it may be read; or its sender is gone, and it is refused.
-    pub fn hold(&self) -> oneshot::Receiver<Ahead> {
+    /// A place for a request that stays in its socket. It is told when it may be read; or its sender is gone, and it is refused: after
+    /// `wait_max` as one for every [`REFUSED_EVERY`] that are served, after twice as long in any case.
+    pub fn hold(&self, wait_max: Duration) -> oneshot::Receiver<Ahead> {
         let (pass, receiver) = oneshot::channel();
+        let wait_max = u64::try_from(wait_max.as_nanos()).unwrap_or(u64::MAX);
         let mut held = self.0.held();
-        let refused = if held.len() >= HELD_MAX { held.pop_front() } else { None };
-        held.push_back(Held { since: self.0.nanoseconds(), served: self.0.served.load(Relaxed), pass });
+        held.push_back(Held { since: self.0.nanoseconds(), wait_max, served: self.0.served.load(Relaxed), pass });
         self.0.holds.store(held.len(), SeqCst);
+        let is_first = held.len() == 1;
         drop(held);
-        drop(refused); // which tells it
+        if is_first {
+            self.0.came.notify_one();
+        }
         // Whoever was ahead may have gone in between, and nobody else comes along to say so.
         if !self.is_closed() {
             self.0.let_in(false);
@@ -128,9 +185,17 @@ impl Gate {
         receiver
     }
 
-    /// Lets in one that has been held for long, if there is nothing else to do.
-    pub fn try_pass(&self) -> Option<Ahead> {
-        (self.0.is_open.load(Relaxed) || self.0.is_quiet()).then(|| self.0.one_more())
+    /// Refuses those whose time is over, and lets in whom nobody else would, for as long as it is polled.
+    pub async fn keep(&self) {
+        loop {
+            self.0.came.notified().await;
+            let (at, served) = (self.0.nanoseconds(), self.0.served.load(Relaxed));
+            let mut last = Look { at, served, ..Look::default() };
+            while self.0.holds.load(SeqCst) > 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+                last = self.0.look(last);
+            }
+        }
     }
 
     /// Lets everything in from now on: the service stops, and what has come is answered.
@@ -200,8 +265,8 @@ impl Shared {
         self.ahead.load(SeqCst) == 0 && since_closed > QUIET.as_nanos() as u64
     }
 
-    /// Lets one in: the oldest, if it is not late or `is_turn_of_oldest` all the same; else the newest, if that is not late; else the
-    /// oldest, if there is nothing else to do.
+    /// Lets one in whose time is not over: the oldest, if not too many are held or it `is_turn_of_oldest` all the same; else the oldest
+    /// that is not late; else the oldest, if there is nothing else to do.
     fn let_in(self: &Arc<Self>, is_turn_of_oldest: bool) {
         let next = {
             let now = self.nanoseconds();
@@ -212,21 +277,13 @@ impl Shared {
             while held.front().is_some_and(|held| held.pass.is_closed()) {
                 held.pop_front();
             }
-            let served = self.served.load(Relaxed);
-            let is_late = |held: Option<&Held>| {
-                held.is_some_and(|held| {
-                    let for_long = now.saturating_sub(held.since) >= HELD_FAIRLY_MAX.as_nanos() as u64;
-                    for_long && served >= held.served + SERVED_MAX
-                })
-            };
-            let next = if is_turn_of_oldest || !is_late(held.front()) {
-                held.pop_front()
-            } else if !is_late(held.back()) {
-                held.pop_back()
-            } else if self.is_quiet() {
-                held.pop_front()
+            let oldest = held.partition_point(|held| held.is_over(now));
+            let next = if is_turn_of_oldest || held.len() <= self.fairly.load(Relaxed) {
+                held.remove(oldest)
             } else {
-                None
+                let served = self.served.load(Relaxed);
+                let fresh = held.partition_point(|held| held.is_late(served)).max(oldest);
+                if fresh == held.len() && self.is_quiet() { held.remove(oldest) } else { held.remove(fresh) }
             };
             self.holds.store(held.len(), SeqCst);
             next
@@ -235,6 +292,32 @@ impl Shared {
             // Whoever leaves at this very moment gives it on by dropping it.
             let _ = next.pass.send(self.one_more());
         }
+    }
+
+    /// Refuses those whose time is over, and lets in whom nobody else would.
+    fn look(self: &Arc<Self>, last: Look) -> Look {
+        let now = self.nanoseconds();
+        let served = self.served.load(Relaxed);
+        let refusals = ((served - last.served) / REFUSED_EVERY).max(REFUSED_MIN) as usize;
+        let this = Look { at: now, served, per_second: last.pace(now, served), stood_still: self.stands_still(now) };
+        let fairly = (this.per_second * HELD_FAIRLY_MAX.as_secs_f64()) as usize;
+        self.fairly.store(fairly.max(HELD_FEW), Relaxed);
+        let refused: Vec<Held> = {
+            let mut held = self.held();
+            let over = held.partition_point(|held| held.is_over(now)).min(refusals);
+            let long_over = held.partition_point(|held| held.is_over(now.saturating_sub(held.wait_max)));
+            let refused = held.drain(..over.max(long_over)).collect();
+            self.holds.store(held.len(), SeqCst);
+            refused
+        };
+        drop(refused); // which tells them
+        // Twice: a process that was stopped for a moment finds that nothing has moved in it.
+        if this.stood_still && last.stood_still || self.is_open.load(Relaxed) {
+            self.let_all_in();
+        } else if self.is_quiet() {
+            self.let_in(false);
+        }
+        this
     }
 
     fn let_all_in(self: &Arc<Self>) {
@@ -250,205 +333,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Pass = oneshot::Receiver<Ahead>;
-
-    impl Gate {
-        fn let_pass(&self, time: Duration) {
-            self.0.passed.fetch_add(time.as_nanos() as u64, SeqCst);
-        }
-    }
-
-    fn closed() -> (Gate, Vec<Ahead>) {
-        let gate = Gate::default();
-        let ahead = (0..AHEAD_MAX).map(|_| gate.waits()).collect();
-        assert!(gate.is_closed());
-        (gate, ahead)
-    }
-
-    /// One of those that wait is served; who is let in for it waits in its place.
-    fn serve(ahead: &mut Vec<Ahead>, held: &mut [Pass]) -> Vec<usize> {
-        ahead.pop().expect("somebody waits").served();
-        let passed: Vec<_> = held.iter_mut().map(pass).enumerate().filter(|(_, pass)| pass.is_some()).collect();
-        let (places, passes): (Vec<_>, Vec<_>) = passed.into_iter().unzip();
-        ahead.extend(passes.into_iter().flatten());
-        places
-    }
-
-    fn pass(held: &mut Pass) -> Option<Ahead> {
-        held.try_recv().ok()
-    }
-
-    /// Whether it is let in now; its pass is gone then.
-    fn passes(held: &mut Pass) -> bool {
-        pass(held).is_some()
-    }
-
-    #[test]
-    fn it_closes_when_enough_wait_for_the_database_and_opens_when_one_of_them_is_served() {
-        let (gate, mut ahead) = closed();
-        ahead.pop().unwrap().served();
-        assert!(!gate.is_closed());
-    }
-
-    #[test]
-    fn those_that_are_held_are_read_in_order_of_arrival() {
-        let (gate, mut ahead) = closed();
-        let mut held: Vec<_> = (0..3).map(|_| gate.hold()).collect();
-        for expected in 0..3 {
-            assert!(gate.is_closed());
-            assert_eq!(serve(&mut ahead, &mut held), [expected]);
-        }
-    }
-
-    #[test]
-    fn once_one_is_late_the_newest_is_read_first_and_the_late_one_now_and_then() {
-        let (gate, mut ahead) = closed();
-        let mut held: Vec<_> = (0..=SERVED_MAX).map(|_| gate.hold()).collect();
-        for expected in 0..SERVED_MAX as usize {
-            assert_eq!(serve(&mut ahead, &mut held), [expected]);
-        }
-        let mut late = held.pop().unwrap();
-        gate.let_pass(HELD_FAIRLY_MAX);
-        let mut newer = vec![gate.hold(), gate.hold()];
-        assert_eq!(serve(&mut ahead, &mut newer), [1]);
-        assert_eq!(serve(&mut ahead, &mut newer), [0]);
-        for _ in SERVED_MAX + 2..LATE_EVERY - 1 {
-            assert_eq!(serve(&mut ahead, &mut [gate.hold()]), [0]);
-            assert!(pass(&mut late).is_none());
-        }
-        let mut newest = gate.hold();
-        assert_eq!(serve(&mut ahead, std::slice::from_mut(&mut newest)), [0; 0]);
-        assert!(passes(&mut late));
-    }
-
-    #[test]
-    fn what_has_not_been_held_for_long_is_not_late_however_many_were_served() {
-        let (gate, mut ahead) = closed();
-        let mut held: Vec<_> = (0..SERVED_MAX + 10).map(|_| gate.hold()).collect();
-        for expected in 0..held.len() {
-            assert_eq!(serve(&mut ahead, &mut held), [expected]);
-        }
-    }
-
-    #[test]
-    fn what_is_late_is_read_when_all_is_quiet() {
-        let (gate, mut ahead) = closed();
-        let mut held: Vec<_> = (0..SERVED_MAX + 2).map(|_| gate.hold()).collect();
-        for _ in 0..SERVED_MAX {
-            serve(&mut ahead, &mut held);
-        }
-        let [mut first, mut second] = held.split_off(SERVED_MAX as usize).try_into().ok().unwrap();
-        gate.let_pass(HELD_FAIRLY_MAX);
-        assert!(gate.is_closed());
-        assert!(gate.try_pass().is_none(), "others wait");
-        while let Some(one) = ahead.pop() {
-            one.served();
-        }
-        assert!(pass(&mut first).is_none(), "it has been closed just now");
-        assert!(gate.try_pass().is_none());
-        gate.let_pass(QUIET + Duration::from_millis(1));
-        // Where nobody comes any more, what is held looks for itself, and the others follow.
-        drop(gate.try_pass().unwrap());
-        assert!(passes(&mut first));
-        assert!(passes(&mut second));
-    }
-
-    #[test]
-    fn those_whom_the_gate_does_not_see_keep_nobody_out_for_ever() {
-        let (gate, mut ahead) = closed();
-        ahead.extend((0..9 * AHEAD_MAX).map(|_| gate.waits()));
-        let mut let_in = 0;
-        for _ in 0..20 * AHEAD_MAX {
-            let_in += serve(&mut ahead, &mut [gate.hold()]).len();
-            if ahead.len() < AHEAD_MAX {
-                ahead.push(gate.waits());
-            }
-        }
-        assert!(let_in > AHEAD_MAX);
-        assert_eq!(ahead.len(), AHEAD_MAX, "too many become fewer");
-    }
-
-    #[test]
-    fn a_database_that_does_not_move_closes_nothing_and_lets_all_in() {
-        let (gate, mut ahead) = closed();
-        let mut held: Vec<_> = (0..100).map(|_| gate.hold()).collect();
-        gate.let_pass(STANDSTILL + Duration::from_millis(1));
-        assert!(!gate.is_closed());
-        drop(ahead.pop()); // it has waited in vain
-        assert!(held.iter_mut().all(passes));
-        let mut next = gate.hold();
-        assert!(passes(&mut next), "it comes at the moment at which that is noticed");
-        ahead.pop().unwrap().served();
-        ahead.extend([gate.waits(), gate.waits()]);
-        assert!(gate.is_closed(), "it moves again");
-    }
-
-    #[test]
-    fn a_pass_that_nobody_takes_goes_to_the_next() {
-        let (gate, mut ahead) = closed();
-        let (leaves, leaves_late, mut stays) = (gate.hold(), gate.hold(), gate.hold());
-        drop(leaves);
-        ahead.pop().unwrap().served(); // goes to `leaves_late`, which has not looked yet
-        assert!(!passes(&mut stays));
-        drop(leaves_late);
-        assert!(passes(&mut stays));
-    }
-
-    #[test]
-    fn a_service_that_stops_lets_all_in() {
-        let (gate, _ahead) = closed();
-        let mut held: Vec<_> = (0..3).map(|_| gate.hold()).collect();
-        gate.open();
-        assert!(held.iter_mut().all(passes));
-        assert!(!gate.is_closed());
-        assert!(gate.try_pass().is_some());
-    }
-
-    #[test]
-    fn when_too_many_are_held_the_oldest_is_refused() {
-        let (gate, _ahead) = closed();
-        let mut held: Vec<_> = (0..HELD_MAX + 2).map(|_| gate.hold()).collect();
-        let refused: Vec<bool> = held
-            .iter_mut()
-            .take(3)
-            .map(|one| matches!(one.try_recv(), Err(oneshot::error::TryRecvError::Closed)))
-            .collect();
-        assert_eq!(refused, [true, true, false]);
-    }
-
-    /// Many threads that come, wait and leave: whoever stays is let in, and nothing is counted twice.
-    #[test]
-    fn nobody_is_forgotten_whatever_meets() {
-        let gate = Gate::default();
-        let mut stay = std::thread::scope(|scope| {
-            let comes = |leaves: usize| {
-                let mut stay = Vec::new();
-                for turn in 0..2_000 {
-                    let ahead: Vec<_> = (0..AHEAD_MAX / 3).map(|_| gate.waits()).collect();
-                    if gate.is_closed() {
-                        let held = gate.hold();
-                        if turn % leaves != 0 {
-                            stay.push(held);
-                        }
-                    }
-                    ahead.into_iter().for_each(Ahead::served);
-                    stay.retain_mut(|held| pass(held).is_none());
-                }
-                stay
-            };
-            let threads: Vec<_> = (2..6).map(|leaves| scope.spawn(move || comes(leaves))).collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
-        });
-        gate.let_pass(QUIET * 2);
-        gate.waits().served();
-        let mut before = usize::MAX;
-        while stay.len() < before {
-            before = stay.len();
-            stay.retain_mut(|held| pass(held).is_none());
-        }
-        assert_eq!((stay.len(), gate.0.ahead.load(SeqCst), gate.0.held().len()), (0, 0, 0));
-    }
-}
+mod tests;

@@ -64,6 +64,10 @@ pub async fn serve(
 ) -> usize {
     let permits = Arc::new(Semaphore::new(settings.max_connections));
     let mut connections = JoinSet::new();
+    let mut keeper = JoinSet::new(); // ends with this function
+    if let Some(entrance) = settings.entrance.clone() {
+        keeper.spawn(async move { entrance.gate.keep().await });
+    }
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -127,7 +131,7 @@ async fn connection(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // What comes within `IDLE` may be held for so long.
-        .header_read_timeout(IDLE + settings.entrance.as_ref().map_or(Duration::ZERO, |entrance| entrance.wait_max))
+        .header_read_timeout(IDLE + settings.entrance.as_ref().map_or(Duration::ZERO, |entrance| 2 * entrance.wait_max))
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

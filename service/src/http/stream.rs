@@ -141,7 +141,7 @@ impl Drop for OpenBody {
 pub struct Entrance {
     /// Whose next request is read.
     pub gate: Gate,
-    /// How long a request is held before it is refused.
+    /// How long a request is held before it may be refused; after twice as long it is.
     pub wait_max: Duration,
     /// Where those that are held are counted.
     pub metrics: Arc<Metrics>,
@@ -162,9 +162,6 @@ struct Held {
     _queued: UpDownGuard,
 }
 
-/// How often a request that is held looks for itself whether there is anything else to do: where nobody comes any more, nobody
-/// lets it in.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// What begins the requests that no gate holds: a busy instance must not look like a dead one.
 const PROBES: [&[u8]; 4] = [b"GET /health", b"GET /ready", b"HEAD /health", b"HEAD /ready"];
 /// Enough to know them by, with what follows.
@@ -186,8 +183,6 @@ pub(super) struct Timed {
     write_timer: Option<Pin<Box<Sleep>>>,
     entrance: Option<Entrance>,
     held: Option<Held>,
-    /// Kept from one request to the next: to put a timer off costs less than to make one.
-    look_again: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timed {
@@ -206,7 +201,6 @@ impl Timed {
             write_timer: None,
             entrance,
             held: None,
-            look_again: None,
         }
     }
 
@@ -228,28 +222,12 @@ impl Timed {
                 return Poll::Ready(None);
             }
         }
-        let is_new = self.held.is_none();
         let held = self.held.get_or_insert_with(|| Held {
             since: Instant::now(),
-            pass: entrance.gate.hold(),
+            pass: entrance.gate.hold(entrance.wait_max),
             _queued: entrance.metrics.queued_requests.guard(),
         });
-        let look_again = self.look_again.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK_AGAIN)));
-        if is_new {
-            look_again.as_mut().reset((held.since + LOOK_AGAIN.min(entrance.wait_max)).into());
-        }
-        let pass = match held.pass.poll_unpin(context) {
-            Poll::Ready(pass) => pass.ok(),
-            Poll::Pending => loop {
-                ready!(look_again.as_mut().poll(context));
-                let left = entrance.wait_max.saturating_sub(held.since.elapsed());
-                let pass = entrance.gate.try_pass();
-                if pass.is_some() || left.is_zero() {
-                    break pass;
-                }
-                look_again.as_mut().reset(tokio::time::Instant::now() + LOOK_AGAIN.min(left));
-            },
-        };
+        let pass = ready!(held.pass.poll_unpin(context)).ok();
         let waited = held.since.elapsed().max(Duration::from_nanos(1));
         self.held = None;
         let is_here = self.stream.ready(Interest::READABLE).now_or_never();
