@@ -96,7 +96,7 @@ pub struct LimitsConfig {
     pub request_timeout: Duration,
     /// `MAX_IN_FLIGHT`: requests handled at once; one more waits for its turn.
     pub max_in_flight: usize,
-    /// `QUEUE_TIMEOUT_MS`: how long it waits before it is told to come back; zero tells it at once.
+    /// `QUEUE_TIMEOUT_MS`: how long it waits before it is told to come back, up to twice as long where many are; zero tells it at once.
     pub queue_timeout: Duration,
     /// `MAX_CONNECTIONS`: open connections; one more is closed at once.
     pub max_connections: usize,

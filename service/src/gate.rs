@@ -2,13 +2,12 @@
 //!
 //! A request that has been read and waits is memory that lies cold when its turn comes. So once [`AHEAD_MAX`] wait for the database,
 //! the next one stays in its socket until one of them has a connection. They are read in order of arrival, as long as that answers each
-//! of them soon. Where so many are held that it would make every answer late ([`HELD_FAIRLY_MAX`]), those are read that have come before
-//! the last [`FRESH_MAX`] were served, in their order: they are answered soon, and on connections whose memory is warm. The others are
-//! read when there is nothing else to do, and one of them for every [`LATE_EVERY`] that are served; in the end they are told to come
-//! back, which costs nearly what an answer costs, so not too many are at once. A database that does not move closes nothing: no order
-//! helps then.
+//! of them soon ([`HELD_FAIRLY_MAX`]). Where so many are held that it would make every answer late, only those are read that have come
+//! of late: fewer than [`FRESH_MAX`] have been served since. The others are read when there is nothing else to do, and one of them for
+//! every [`LATE_EVERY`] that are served; in the end they are told to come back, which costs nearly what an answer costs, so not too many
+//! are at once. A database that does not move closes nothing: no order helps then.
 
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,8 +16,8 @@ use tokio::sync::{Notify, oneshot};
 
 /// How many wait for the database before no more are read: enough that its connections are never without work.
 pub const AHEAD_MAX: usize = 32;
-/// Half of the latency that users are promised: where those that are held would take longer, at the pace of the last moments, there are
-/// too many of them.
+/// Half of the latency that users are promised. Where one has been held for so long, and those behind it would be too at the pace of
+/// the last moments, there are too many of them.
 pub const HELD_FAIRLY_MAX: Duration = Duration::from_millis(100);
 /// So many are never too many.
 pub const HELD_FEW: usize = 128;
@@ -70,7 +69,7 @@ struct Shared {
     is_open: AtomicBool,
     /// As many as `held` has, to be looked at without its lock.
     holds: AtomicUsize,
-    /// Those that stay in their sockets, the newest last; as many as connections, at most. Some may have left.
+    /// Those that stay in their sockets, the newest last; one for each connection, at most. Where one was cut, its entry is still there.
     held: Mutex<VecDeque<Held>>,
     /// That there is one again.
     came: Notify,
@@ -87,9 +86,19 @@ struct Held {
 }
 
 impl Held {
-    /// Whether it is too late to let it in: it would have less than half of a request's time left.
     fn is_over(&self, now: u64) -> bool {
         now.saturating_sub(self.since) >= self.wait_max
+    }
+
+    /// Whether it is too late to let it in, though there is nothing else to do: a request's time is twice `wait_max` at least, and a
+    /// quarter of it is to be left.
+    fn is_too_late(&self, now: u64) -> bool {
+        self.is_over(now.saturating_sub(self.wait_max / 2))
+    }
+
+    /// Whether it is told to come back, however many are.
+    fn is_long_over(&self, now: u64) -> bool {
+        self.is_over(now.saturating_sub(self.wait_max))
     }
 
     fn is_late(&self, served: u64) -> bool {
@@ -111,7 +120,6 @@ struct Look {
     served: u64,
     /// So many are served in a second, lately; 0 at the beginning.
     per_second: f64,
-    stood_still: bool,
 }
 
 impl Look {
@@ -166,7 +174,7 @@ impl Gate {
     }
 
     /// A place for a request that stays in its socket. It is told when it may be read; or its sender is gone, and it is refused: after
-    /// `wait_max` as one for every [`REFUSED_EVERY`] that are served, after twice as long in any case.
+    /// `wait_max` as one for every [`REFUSED_EVERY`] that are served, and at the first look after twice as long in any case.
     pub fn hold(&self, wait_max: Duration) -> oneshot::Receiver<Ahead> {
         let (pass, receiver) = oneshot::channel();
         let wait_max = u64::try_from(wait_max.as_nanos()).unwrap_or(u64::MAX);
@@ -188,13 +196,13 @@ impl Gate {
     /// Refuses those whose time is over, and lets in whom nobody else would, for as long as it is polled.
     pub async fn keep(&self) {
         loop {
-            self.0.came.notified().await;
             let (at, served) = (self.0.nanoseconds(), self.0.served.load(Relaxed));
-            let mut last = Look { at, served, ..Look::default() };
+            let mut last = Look { at, served, per_second: 0.0 };
             while self.0.holds.load(SeqCst) > 0 {
                 tokio::time::sleep(LOOK_EVERY).await;
                 last = self.0.look(last);
             }
+            self.0.came.notified().await;
         }
     }
 
@@ -266,7 +274,7 @@ impl Shared {
     }
 
     /// Lets one in whose time is not over: the oldest, if not too many are held or it `is_turn_of_oldest` all the same; else the oldest
-    /// that is not late; else the oldest, if there is nothing else to do.
+    /// that is not late. If there is nothing else to do, the oldest for which it is not too late.
     fn let_in(self: &Arc<Self>, is_turn_of_oldest: bool) {
         let next = {
             let now = self.nanoseconds();
@@ -278,12 +286,17 @@ impl Shared {
                 held.pop_front();
             }
             let oldest = held.partition_point(|held| held.is_over(now));
-            let next = if is_turn_of_oldest || held.len() <= self.fairly.load(Relaxed) {
+            let next = if is_turn_of_oldest || !self.holds_too_many(held.range(oldest..), now) {
                 held.remove(oldest)
             } else {
                 let served = self.served.load(Relaxed);
                 let fresh = held.partition_point(|held| held.is_late(served)).max(oldest);
-                if fresh == held.len() && self.is_quiet() { held.remove(oldest) } else { held.remove(fresh) }
+                if fresh == held.len() && self.is_quiet() {
+                    let in_time = held.partition_point(|held| held.is_too_late(now));
+                    held.remove(in_time)
+                } else {
+                    held.remove(fresh)
+                }
             };
             self.holds.store(held.len(), SeqCst);
             next
@@ -294,25 +307,30 @@ impl Shared {
         }
     }
 
+    /// Whether an answer to each of these would be late.
+    fn holds_too_many(&self, mut held: vec_deque::Iter<'_, Held>, now: u64) -> bool {
+        let are_many = held.len() > self.fairly.load(Relaxed);
+        let oldest = if are_many { held.next() } else { None };
+        oldest.is_some_and(|oldest| now.saturating_sub(oldest.since) >= HELD_FAIRLY_MAX.as_nanos() as u64)
+    }
+
     /// Refuses those whose time is over, and lets in whom nobody else would.
     fn look(self: &Arc<Self>, last: Look) -> Look {
-        let now = self.nanoseconds();
-        let served = self.served.load(Relaxed);
-        let refusals = ((served - last.served) / REFUSED_EVERY).max(REFUSED_MIN) as usize;
-        let this = Look { at: now, served, per_second: last.pace(now, served), stood_still: self.stands_still(now) };
+        let (now, served) = (self.nanoseconds(), self.served.load(Relaxed));
+        let this = Look { at: now, served, per_second: last.pace(now, served) };
         let fairly = (this.per_second * HELD_FAIRLY_MAX.as_secs_f64()) as usize;
         self.fairly.store(fairly.max(HELD_FEW), Relaxed);
+        let refusals = ((served - last.served) / REFUSED_EVERY).max(REFUSED_MIN) as usize;
         let refused: Vec<Held> = {
             let mut held = self.held();
             let over = held.partition_point(|held| held.is_over(now)).min(refusals);
-            let long_over = held.partition_point(|held| held.is_over(now.saturating_sub(held.wait_max)));
+            let long_over = held.partition_point(|held| held.is_long_over(now));
             let refused = held.drain(..over.max(long_over)).collect();
             self.holds.store(held.len(), SeqCst);
             refused
         };
         drop(refused); // which tells them
-        // Twice: a process that was stopped for a moment finds that nothing has moved in it.
-        if this.stood_still && last.stood_still || self.is_open.load(Relaxed) {
+        if self.is_open.load(Relaxed) {
             self.let_all_in();
         } else if self.is_quiet() {
             self.let_in(false);
@@ -320,13 +338,15 @@ impl Shared {
         this
     }
 
+    /// Lets all in whose time is not over, and refuses the others.
     fn let_all_in(self: &Arc<Self>) {
         let all = {
             let mut held = self.held();
             self.holds.store(0, SeqCst);
             std::mem::take(&mut *held)
         };
-        for one in all {
+        let now = self.nanoseconds();
+        for one in all.into_iter().filter(|one| !one.is_over(now)) {
             let _ = one.pass.send(self.one_more());
         }
     }

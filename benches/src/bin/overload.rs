@@ -54,9 +54,9 @@ struct Args {
     /// Without traces, to see what the spans of refusals cost: what fails is traced whatever the sampler says
     #[arg(long)]
     no_traces: bool,
-    /// Seconds at the end of three times too much whose requests are not timed: `QUEUE_TIMEOUT_MS` and a little more, so that each
-    /// that is timed has its answer while the load goes on
-    #[arg(long, default_value_t = 6.0)]
+    /// Seconds at the end of three times too much whose requests are not timed: twice `QUEUE_TIMEOUT_MS` and a little more, so that
+    /// each that is timed has its answer while the load goes on
+    #[arg(long, default_value_t = 11.0)]
     untimed: f64,
     /// Fail if the median of good answers a second at three times the peak is less than this part of the peak
     #[arg(long, default_value_t = 0.9)]

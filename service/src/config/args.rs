@@ -52,7 +52,8 @@ pub struct Args {
     /// Requests handled at once; more wait for their turn
     #[arg(long, env = "MAX_IN_FLIGHT", default_value = "512", global = true)]
     pub max_in_flight: String,
-    /// Milliseconds that a request waits for its turn before it gets 503 with Retry-After; 0 refuses it at once
+    /// Milliseconds that a request waits for its turn before it gets 503 with Retry-After, up to twice as many where many do; 0 refuses
+    /// it at once
     #[arg(long, env = "QUEUE_TIMEOUT_MS", default_value = "5000", global = true)]
     pub queue_timeout_ms: String,
     /// Connections open at once; more are closed

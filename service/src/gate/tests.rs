@@ -82,6 +82,7 @@ fn crowded() -> (Gate, Vec<Ahead>, Vec<Pass>) {
     gate.let_pass_moving(LOOK_EVERY);
     gate.look(0);
     let held = (0..2 * HELD_FEW).map(|_| hold(&gate)).collect();
+    gate.let_pass_moving(HELD_FAIRLY_MAX);
     (gate, ahead, held)
 }
 
@@ -110,7 +111,14 @@ fn as_many_as_are_soon_served_are_read_in_order_of_arrival() {
     let served = 4 * HELD_FEW as u64 * 10;
     gate.0.served.fetch_add(served, SeqCst);
     gate.look(served);
-    let mut held: Vec<_> = (0..4 * HELD_FEW).map(|_| hold(&gate)).collect();
+    let mut held: Vec<_> = (0..6 * HELD_FEW).map(|_| hold(&gate)).collect();
+    for expected in 0..HELD_FEW {
+        assert_eq!(serve(&mut ahead, &mut held), [expected], "nobody has been held for long");
+    }
+    gate.let_pass_moving(HELD_FAIRLY_MAX);
+    assert_eq!(serve(&mut ahead, &mut held), [0; 0], "too many");
+    ahead.push(gate.waits());
+    held.drain(..2 * HELD_FEW); // those that leave first are no longer held
     for expected in 0..held.len() {
         assert_eq!(serve(&mut ahead, &mut held), [expected]);
     }
@@ -138,7 +146,7 @@ fn what_is_late_is_read_when_all_is_quiet() {
 #[test]
 fn the_pace_is_that_of_the_last_moments() {
     let second = Duration::from_secs(1).as_nanos() as u64;
-    let first = Look { per_second: Look::default().pace(second, 1000), at: second, served: 1000, stood_still: false };
+    let first = Look { per_second: Look::default().pace(second, 1000), at: second, served: 1000 };
     assert_eq!(first.per_second, 1000.0, "the first is taken as it is");
     assert_eq!(first.pace(second + second / 10, 1000), 800.0, "a tenth of a second without any is a fifth less");
     assert_eq!(first.pace(2 * second, 1100), 100.0);
@@ -225,25 +233,11 @@ fn nobody_is_held_for_more_than_twice_its_time() {
     assert_eq!((refused(&mut held), refused(&mut later)), (1000, 0));
 }
 
-#[test]
-fn a_process_that_was_stopped_for_a_moment_does_not_let_all_in() {
-    let (gate, mut ahead) = closed();
-    let mut held: Vec<_> = (0..100).map(|_| hold(&gate)).collect();
-    gate.let_pass(STANDSTILL + Duration::from_millis(1));
-    let last = gate.0.look(Look::default());
-    assert!(!held.iter_mut().any(passes));
-    assert_eq!(serve(&mut ahead, &mut held), [0]);
-    let last = gate.0.look(last);
-    assert!(!held.iter_mut().any(passes));
-    gate.let_pass(STANDSTILL + Duration::from_millis(1));
-    gate.0.look(gate.0.look(last));
-    assert!(held[1..].iter_mut().all(passes), "nothing moves, twice");
-}
-
 /// Many threads that come, wait and leave: whoever stays is let in, and nothing is counted twice.
 #[test]
 fn nobody_is_forgotten_whatever_meets() {
     let gate = Gate::default();
+    gate.0.fairly.store(8, SeqCst);
     let mut stay = std::thread::scope(|scope| {
         let comes = |leaves: usize| {
             let mut stay = Vec::new();
@@ -256,6 +250,11 @@ fn nobody_is_forgotten_whatever_meets() {
                     }
                 }
                 ahead.into_iter().for_each(Ahead::served);
+                if turn % 100 == 0 {
+                    gate.look(0);
+                    gate.0.fairly.store(8, SeqCst);
+                    gate.let_pass(HELD_FAIRLY_MAX / 10);
+                }
                 stay.retain_mut(|held| pass(held).is_none());
             }
             stay

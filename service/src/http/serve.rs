@@ -130,8 +130,8 @@ async fn connection(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // What comes within `IDLE` may be held for so long.
-        .header_read_timeout(IDLE + settings.entrance.as_ref().map_or(Duration::ZERO, |entrance| 2 * entrance.wait_max))
+        // What comes within `IDLE` may be held for twice that, and a little more.
+        .header_read_timeout(IDLE + settings.entrance.as_ref().map_or(Duration::ZERO, |entrance| 3 * entrance.wait_max))
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

@@ -211,7 +211,7 @@ async fn the_rest_of_a_body_that_nobody_wanted_is_not_held_and_passes_nothing_on
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_stands_still_holds_nobody_for_longer_than_it_takes_to_see_that() {
     let Some((app, ann)) = app(|_| ()).await else { return };
-    let long = create(&ann, 4.0);
+    let long = create(&ann, 4.7);
     eventually("the connection is used", async || {
         Scrape::of(&app.admin).await.sum("db_client_connection_count", &[("state", "used")]) == 1.0
     })
