@@ -7,7 +7,7 @@
 //! every [`LATE_EVERY`] that are served; in the end they are told to come back, which costs nearly what an answer costs, so not too many
 //! are at once. A database that does not move closes nothing: no order helps then.
 
-use std::collections::{VecDeque, vec_deque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -286,7 +286,7 @@ impl Shared {
                 held.pop_front();
             }
             let oldest = held.partition_point(|held| held.is_over(now));
-            let next = if is_turn_of_oldest || !self.holds_too_many(held.range(oldest..), now) {
+            let next = if is_turn_of_oldest || !self.holds_too_many(held.len(), held.get(oldest), now) {
                 held.remove(oldest)
             } else {
                 let served = self.served.load(Relaxed);
@@ -307,11 +307,11 @@ impl Shared {
         }
     }
 
-    /// Whether an answer to each of these would be late.
-    fn holds_too_many(&self, mut held: vec_deque::Iter<'_, Held>, now: u64) -> bool {
-        let are_many = held.len() > self.fairly.load(Relaxed);
-        let oldest = if are_many { held.next() } else { None };
-        oldest.is_some_and(|oldest| now.saturating_sub(oldest.since) >= HELD_FAIRLY_MAX.as_nanos() as u64)
+    /// Whether an answer to each of so many would be late. Those whose time is over count: that they are there says that more come than
+    /// are served.
+    fn holds_too_many(&self, held: usize, oldest: Option<&Held>, now: u64) -> bool {
+        let for_long = |held: &Held| now.saturating_sub(held.since) >= HELD_FAIRLY_MAX.as_nanos() as u64;
+        held > self.fairly.load(Relaxed) && oldest.is_some_and(for_long)
     }
 
     /// Refuses those whose time is over, and lets in whom nobody else would.
