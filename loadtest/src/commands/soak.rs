@@ -192,8 +192,10 @@ fn together(verdict: Verdict, trends: &[Trend]) -> Verdict {
 fn text(trends: &[Trend]) -> String {
     let line = |trend: &Trend| {
         let (word, percent) = (report::word(trend.outcome), trend.growth * 100.0);
+        // Bytes and descriptors are whole; seconds are not.
+        let places = if trend.start >= 10.0 { 0 } else { 4 };
         format!(
-            "{:<14} {word:<8} from {:.4}, {:+.4} an hour, {percent:+.1} % in all\n",
+            "{:<14} {word:<8} from {:.places$}, {:+.places$} an hour, {percent:+.1} % in all\n",
             trend.name, trend.start, trend.per_hour
         )
     };
@@ -218,6 +220,14 @@ mod tests {
         let (memory, descriptors) = ("process_resident_memory_bytes 5e7\n", "process_open_fds 12\n");
         assert_eq!(of(&format!("{memory}{descriptors}")), Some((5e7, 12.0)));
         assert_eq!((of(memory), of(descriptors), of("")), (None, None, None));
+    }
+
+    #[test]
+    fn bytes_are_told_whole_and_seconds_are_not() {
+        let trend = |name, start, per_hour| Trend { name, start, per_hour, growth: 0.01, outcome: Outcome::Pass };
+        let told = text(&[trend("memory, bytes", 59_039_744.0, 1234.5678), trend("p99, seconds", 0.0123, -0.001)]);
+        assert!(told.contains("from 59039744, +1235 an hour"), "{told}");
+        assert!(told.contains("from 0.0123, -0.0010 an hour"), "{told}");
     }
 
     #[test]
