@@ -286,7 +286,8 @@ impl Shared {
                 held.pop_front();
             }
             let oldest = held.partition_point(|held| held.is_over(now));
-            let next = if is_turn_of_oldest || !self.holds_too_many(held.len(), held.get(oldest), now) {
+            let is_in_order = is_turn_of_oldest || !self.holds_too_many(held.len(), held.get(oldest), now);
+            let next = if is_in_order && oldest < held.len() {
                 held.remove(oldest)
             } else {
                 let served = self.served.load(Relaxed);

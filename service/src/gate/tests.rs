@@ -233,6 +233,29 @@ fn nobody_is_held_for_more_than_twice_its_time() {
     assert_eq!((refused(&mut held), refused(&mut later)), (1000, 0));
 }
 
+#[test]
+fn when_all_is_quiet_those_whose_time_is_over_are_let_in_until_it_is_too_late() {
+    let (gate, ahead, mut too_late) = crowded();
+    gate.let_pass_moving(WAIT_MAX / 2);
+    let mut over: Vec<_> = (0..2 * HELD_FEW).map(|_| hold(&gate)).collect();
+    gate.0.served.fetch_add(FRESH_MAX, SeqCst);
+    ahead.into_iter().for_each(drop);
+    gate.let_pass_moving(WAIT_MAX);
+    gate.look(0);
+    assert!(passes(&mut over[0]));
+    assert!(!too_late.iter_mut().any(passes));
+}
+
+#[test]
+fn a_service_that_stops_refuses_those_whose_time_is_over() {
+    let (gate, _ahead) = closed();
+    let mut over = [hold(&gate)];
+    gate.let_pass_moving(WAIT_MAX);
+    let mut in_time = hold(&gate);
+    gate.open();
+    assert_eq!((refused(&mut over), passes(&mut in_time)), (1, true));
+}
+
 /// Many threads that come, wait and leave: whoever stays is let in, and nothing is counted twice.
 #[test]
 fn nobody_is_forgotten_whatever_meets() {
