@@ -5,15 +5,16 @@
 //! ```
 //!
 //! The service has a quarter of a processor and PostgreSQL outside of it, so that one core of generator can offer three times its
-//! peak. The peak is what clients get that wait for their answers; 0.8 and 3 times as many requests then arrive at their moments,
-//! whatever the service does. What three times too much gives is compared with the peaks before and after it, since the machine's
-//! speed wanders. Ends by itself, and with 1 where a bound is broken.
+//! peak. All loads but the first arrive at their moments, whatever the service does, over the same connections. The peak is what is
+//! answered of a little too much. The capacity is what is answered in full: less, for requests that come one by one cost more than
+//! those that wait together. What three times the peak gives is compared with the peaks before and after it, since the machine's
+//! speed wanders, and its times with those at 0.8 of the capacity. Ends by itself, and with 1 where a bound is broken.
 #![expect(clippy::print_stdout, reason = "a program whose output is a table")]
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use benches::arrivals::{Outcome, Target};
 use benches::confine::Confined;
 use benches::figures::{Figures, percentile};
@@ -24,9 +25,15 @@ use benches::script::Script;
 use benches::server::Server;
 use clap::Parser;
 
-/// Clients that find the peak: enough to keep the service busy.
-const PEAK_CONNECTIONS: usize = 32;
-/// The load that the service is meant to live with, of its peak.
+/// Clients that wait for their answers: enough to keep the service busy. What they get is what the search begins with.
+const CLIENTS: usize = 32;
+/// The load that finds the peak, of what the clients get: a little too much.
+const A_LITTLE_TOO_MUCH: f64 = 1.2;
+/// The loads that are tried for the capacity, of what the clients get, until one is answered in full.
+const TRIED: [f64; 8] = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
+/// The part of a load that has to be answered well while it lasts.
+const IN_FULL: f64 = 0.99;
+/// The load that the service is meant to live with, of its capacity.
 const USUAL: f64 = 0.8;
 /// The load that is too much, of its peak.
 const TOO_MUCH: f64 = 3.0;
@@ -36,7 +43,7 @@ struct Args {
     /// The task-api to measure, as one of another build; the workspace's own, built if need be, when absent
     #[arg(long)]
     program: Option<PathBuf>,
-    /// Rounds of peak, usual, peak, too much and peak
+    /// Rounds of clients, the search for the capacity, usual, peak, too much and peak
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Seconds of each load
@@ -71,6 +78,10 @@ struct Args {
 
 #[derive(Default)]
 struct Rounds {
+    clients: Vec<f64>,
+    micros_of_clients: Vec<f64>,
+    goodput_to_clients: Vec<f64>,
+    capacity: Vec<f64>,
     peak: Vec<f64>,
     micros_at_peak: Vec<f64>,
     micros_in_excess: Vec<f64>,
@@ -106,31 +117,27 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     let (confined, server) = ((args.cpus > 0.0).then(|| Confined::new(server.id(), args.cpus)).transpose()?, server);
     let token = ground.log_in(&server)?;
     let duration = Duration::from_secs_f64(args.seconds);
-    let get_request = Script::get(&ground.task_path, Some(&token)).first();
-    let get = Load::get(server.api, &ground.task_path, Some(&token), PEAK_CONNECTIONS);
     let untimed = Duration::from_secs_f64(args.untimed);
-    let at =
-        |untimed| Target { address: server.api, request: get_request.clone(), connections: args.connections, untimed };
-    let (usual_target, excess_target) = (at(Duration::ZERO), at(untimed));
-    get.run(Duration::from_secs(1)).await?;
+    let request = Script::get(&ground.task_path, Some(&token)).first();
+    let bench = Bench { server: &server, request, connections: args.connections, duration };
+    let clients = Load::get(server.api, &ground.task_path, Some(&token), CLIENTS);
+    clients.run(Duration::from_secs(1)).await?;
     let mut rounds = Rounds::default();
     for _ in 0..args.rounds {
-        // Each round's loads follow from its own peak: what else the machine does changes from round to round, and within one.
-        let at_peak = || peak(&server, &get, duration);
-        let first = at_peak().await?;
+        // Each round's loads follow from its own figures: what else the machine does changes from round to round, and within one.
         let before = server.cpu()?;
-        let mut usual = usual_target.open_loop(first.per_second * USUAL, duration).await?;
-        let answers = usual.statuses.values().sum::<u64>() as f64;
-        rounds.micros_at_usual.push((server.cpu()? - before).as_secs_f64() * 1e6 / answers);
-        let second = at_peak().await?;
-        let before = server.cpu()?;
-        let mut excess = excess_target.open_loop(second.per_second * TOO_MUCH, duration + untimed).await?;
-        let answers = excess.statuses.values().sum::<u64>() as f64;
-        rounds.micros_in_excess.push((server.cpu()? - before).as_secs_f64() * 1e6 / answers);
-        let third = at_peak().await?;
-        rounds.micros_at_peak.push((second.micros + third.micros) / 2.0);
-        let beside = (second.per_second + third.per_second) / 2.0;
-        rounds.add(beside, &mut usual, &mut excess, args.seconds + args.untimed);
+        let waiting = clients.run(duration).await?;
+        rounds.micros_of_clients.push((server.cpu()? - before).as_secs_f64() * 1e6 / waiting.answered as f64);
+        let per_second = waiting.per_second();
+        rounds.clients.push(per_second);
+        let capacity = bench.capacity(per_second).await?;
+        let mut usual = bench.open_loop(capacity * USUAL, Duration::ZERO).await?;
+        let a_little = per_second * A_LITTLE_TOO_MUCH;
+        let before = bench.open_loop(a_little, Duration::ZERO).await?;
+        let mut excess = bench.open_loop(before.good_per_second() * TOO_MUCH, untimed).await?;
+        let after = bench.open_loop(a_little, Duration::ZERO).await?;
+        rounds.capacity.push(capacity);
+        rounds.add([before, after], &mut usual, &mut excess);
     }
     println!("{}; service on {} of a processor, {} rounds of {} s", machine(), args.cpus, args.rounds, args.seconds);
     println!("GET /api/v1/tasks/{{id}} on PostgreSQL; the generator has {} connections\n", args.connections);
@@ -140,32 +147,72 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     if !args.report_only {
         ensure!(goodput >= args.goodput_min, "goodput is {goodput:.2} of the peak, under {}", args.goodput_min);
         let most = args.latency_ratio_max;
-        ensure!(latency <= most, "p99 of good answers is {latency:.1} times that at {USUAL} of the peak, over {most}");
+        ensure!(
+            latency <= most,
+            "p99 of good answers is {latency:.1} times that at {USUAL} of the capacity, over {most}"
+        );
     }
     Ok(())
 }
 
-/// What clients get that wait for their answers.
-struct Peak {
-    per_second: f64,
-    /// Of the service's processor time, for each answer.
+struct Bench<'a> {
+    server: &'a Server,
+    request: Vec<u8>,
+    connections: usize,
+    duration: Duration,
+}
+
+/// What came of a load, how long it lasted, and the service's processor time for each answer.
+struct Loaded {
+    outcome: Outcome,
+    seconds: f64,
     micros: f64,
 }
 
-async fn peak(server: &Server, get: &Load, duration: Duration) -> anyhow::Result<Peak> {
-    let before = server.cpu()?;
-    let load = get.run(duration).await?;
-    let micros = (server.cpu()? - before).as_secs_f64() * 1e6 / load.answered as f64;
-    Ok(Peak { per_second: load.per_second(), micros })
+impl Bench<'_> {
+    async fn open_loop(&self, rate: f64, untimed: Duration) -> anyhow::Result<Loaded> {
+        let Bench { request, connections, .. } = self;
+        let target = Target { address: self.server.api, request: request.clone(), connections: *connections, untimed };
+        let (before, duration) = (self.server.cpu()?, self.duration + untimed);
+        let outcome = target.open_loop(rate, duration).await?;
+        let answers = outcome.statuses.values().sum::<u64>() as f64;
+        let micros = (self.server.cpu()? - before).as_secs_f64() * 1e6 / answers;
+        Ok(Loaded { outcome, seconds: duration.as_secs_f64(), micros })
+    }
+
+    /// The first of the tried loads that is answered in full, in requests a second.
+    async fn capacity(&self, clients: f64) -> anyhow::Result<f64> {
+        for part in TRIED {
+            let tried = self.open_loop(clients * part, Duration::ZERO).await?.outcome;
+            if tried.in_time as f64 >= tried.offered as f64 * IN_FULL {
+                return Ok(clients * part);
+            }
+        }
+        bail!("no load is answered in full, not even {} of what {CLIENTS} clients get", TRIED[TRIED.len() - 1]);
+    }
+}
+
+impl Loaded {
+    fn good_per_second(&self) -> f64 {
+        self.outcome.in_time as f64 / self.seconds
+    }
 }
 
 impl Rounds {
-    fn add(&mut self, peak: f64, usual: &mut Outcome, excess: &mut Outcome, seconds: f64) {
-        let goodput = excess.in_time as f64 / seconds;
+    /// To be called when the round's clients are noted.
+    fn add(&mut self, peaks: [Loaded; 2], usual: &mut Loaded, excess: &mut Loaded) {
+        let goodput = excess.good_per_second();
+        let mean = |of: fn(&Loaded) -> f64| peaks.iter().map(of).sum::<f64>() / peaks.len() as f64;
+        let peak = mean(Loaded::good_per_second);
+        self.peak.push(peak);
+        self.micros_at_peak.push(mean(|peak| peak.micros));
+        self.micros_at_usual.push(usual.micros);
+        self.micros_in_excess.push(excess.micros);
+        self.goodput_to_clients.extend(self.clients.last().map(|clients| goodput / clients));
+        let (usual, excess) = (&mut usual.outcome, &mut excess.outcome);
         let offered = excess.offered as f64;
         let ms = |micros: &mut Vec<u32>, share| f64::from(percentile(micros, share)) / 1000.0;
         let (usual_p99, excess_p99) = (ms(&mut usual.micros, 0.99), ms(&mut excess.micros, 0.99));
-        self.peak.push(peak);
         self.usual_p50.push(ms(&mut usual.micros, 0.5));
         self.usual_good.push(usual.of(200) as f64 / usual.offered as f64 * 100.0);
         self.goodput.push(goodput);
@@ -182,12 +229,18 @@ impl Rounds {
 
     /// Prints the table and returns the medians of the two ratios.
     fn print(self) -> (f64, f64) {
-        let usual = |what: &str| format!("at {USUAL} of it: {what}");
-        let too_much = |what: &str| format!("at {TOO_MUCH} times it: {what}");
+        let usual = |what: &str| format!("at {USUAL} of the capacity: {what}");
+        let too_much = |what: &str| format!("at {TOO_MUCH} times the peak: {what}");
         let (goodput, latency) = (Figures::new(self.goodput_ratio), Figures::new(self.latency_ratio));
         println!("| measure | median (min to max) |\n| --- | --- |");
-        println!("| peak, requests/s | {:.0} |", Figures::new(self.peak));
-        println!("| CPU µs of the service for each answer at the peak | {:.1} |", Figures::new(self.micros_at_peak));
+        println!("| {CLIENTS} clients that wait, requests/s | {:.0} |", Figures::new(self.clients));
+        println!(
+            "| {CLIENTS} clients that wait: CPU µs for each answer | {:.1} |",
+            Figures::new(self.micros_of_clients)
+        );
+        println!("| capacity, requests/s | {:.0} |", Figures::new(self.capacity));
+        println!("| peak, 2xx/s | {:.0} |", Figures::new(self.peak));
+        println!("| at the peak: CPU µs for each answer | {:.1} |", Figures::new(self.micros_at_peak));
         println!("| {} | {:.1} |", usual("answered 2xx, %"), Figures::new(self.usual_good));
         println!("| {} | {:.1} |", usual("CPU µs for each answer"), Figures::new(self.micros_at_usual));
         println!("| {} | {:.1} |", usual("p50, ms"), Figures::new(self.usual_p50));
@@ -201,7 +254,8 @@ impl Rounds {
         println!("| {} | {:.1} |", too_much("p50 of a refusal, ms"), Figures::new(self.micros_of_refusal));
         println!("| {} | {:.1} |", too_much("sent late by the generator, p99, ms"), Figures::new(self.late_p99));
         println!("| **2xx/s ÷ peak** | **{goodput:.2}** |");
-        println!("| **p99 of 2xx ÷ its value at {USUAL} of the peak** | **{latency:.1}** |");
+        println!("| **p99 of 2xx ÷ its value at {USUAL} of the capacity** | **{latency:.1}** |");
+        println!("| 2xx/s ÷ what {CLIENTS} clients get | {:.2} |", Figures::new(self.goodput_to_clients));
         (goodput.median(), latency.median())
     }
 }
