@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use service::http::openapi;
 
+use super::given::titles;
 use crate::harness::app::Storage;
 use crate::harness::ground::Ground;
-use crate::harness::postgres::Cluster;
+use crate::harness::postgres::{Cluster, Database};
 use crate::harness::process::{Process, Serving, task_api};
 use crate::harness::sqlite::Fresh;
 use crate::harness::{Backend, on_both_backends};
@@ -135,4 +136,39 @@ async fn the_document_is_printed_and_nothing_else_is_touched() {
     assert_eq!(process.output().trim_end(), openapi::json().trim_end(), "the one that is served");
     let left = std::fs::read_dir(process.directory.path()).expect("the folder").count();
     assert_eq!(left, 0, "no database for a document");
+}
+
+/// How the column of words is made, as PostgreSQL tells it, and the file that the table is in.
+fn words_column(database: &Database) -> (String, String) {
+    let made = "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum \
+                WHERE adrelid = 'tasks'::regclass AND attname = 'search'";
+    (database.psql(made), database.psql("SELECT pg_relation_filenode('tasks')"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_with_tasks_is_not_written_anew_and_has_the_same_words() {
+    let Some(cluster) = Cluster::get() else { return };
+    let ground = Ground { storage: Storage::Postgres(cluster.create_empty_database()) };
+    let Storage::Postgres(database) = &ground.storage else { unreachable!("it was made so") };
+    report(migrate(&ground, &["up"])).await;
+    let (cheaper, _) = words_column(database);
+    report(migrate(&ground, &["down"])).await;
+    let (as_it_was, _) = words_column(database);
+    assert!(cheaper.contains("regexp_replace") && as_it_was.contains("translate"), "{cheaper}\n{as_it_was}");
+
+    let process = ground.builder().env("AUTO_MIGRATE", "false").serve().await;
+    let ann = process.api().await.register("ann").await;
+    ann.post("tasks", json!({"title": "deploy/prod"})).await.expect(201);
+    let before = words_column(database);
+    report(migrate(&ground, &["up"])).await;
+    assert_eq!(words_column(database), before, "it was written anew");
+    assert_eq!(titles(&ann, "q=prod").await, ["deploy/prod"]);
+
+    // All of ASCII that a text may have, and letters of two bytes: each character often beside each other.
+    let random =
+        "(SELECT string_agg(chr(32 + floor(random() * 300)::int), '') FROM generate_series(1, 60 + number * 0))";
+    let texts =
+        format!("SELECT {random} AS title, {random} AS description FROM generate_series(1, 3000) AS number OFFSET 0");
+    let differ = format!("SELECT count(*) FROM ({texts}) AS texts WHERE ({cheaper}) IS DISTINCT FROM ({as_it_was})");
+    assert_eq!(database.psql(&format!("SELECT setseed(0.5); {differ}")).lines().last(), Some("0"));
 }
