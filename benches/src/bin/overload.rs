@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The service has a quarter of a processor and PostgreSQL outside of it, so that one core of generator can offer three times its
-//! peak. All loads but the first arrive at their moments, whatever the service does, over the same connections. The peak is what is
+//! peak. All loads but the first and the last of a round arrive at their moments, whatever the service does, over as many connections. The peak is what is
 //! answered of a little too much. The capacity is what is answered in full: less, for requests that come one by one cost more than
 //! those that wait together. What three times the peak gives is compared with the peaks before and after it, since the machine's
 //! speed wanders, and its times with those at 0.8 of the capacity. Ends by itself, and with 1 where a bound is broken.
@@ -14,7 +14,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use benches::arrivals::{Outcome, Target};
 use benches::confine::Confined;
 use benches::figures::{Figures, percentile};
@@ -27,12 +27,14 @@ use clap::Parser;
 
 /// Clients that wait for their answers: enough to keep the service busy. What they get is what the search begins with.
 const CLIENTS: usize = 32;
-/// The load that finds the peak, of what the clients get: a little too much.
+/// The load that finds the peak, of what the clients get: more than can be answered over so many connections.
 const A_LITTLE_TOO_MUCH: f64 = 1.2;
 /// The loads that are tried for the capacity, of what the clients get, until one is answered in full.
 const TRIED: [f64; 8] = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3];
-/// The part of a load that has to be answered well while it lasts.
+/// The part of a load that has to be answered well, and within [`IN_TIME`].
 const IN_FULL: f64 = 0.99;
+/// Some periods of the quota. What comes so shortly before the end of a load is not looked at.
+const IN_TIME: Duration = Duration::from_millis(500);
 /// The load that the service is meant to live with, of its capacity.
 const USUAL: f64 = 0.8;
 /// The load that is too much, of its peak.
@@ -43,7 +45,7 @@ struct Args {
     /// The task-api to measure, as one of another build; the workspace's own, built if need be, when absent
     #[arg(long)]
     program: Option<PathBuf>,
-    /// Rounds of clients, the search for the capacity, usual, peak, too much and peak
+    /// Rounds of clients, the search for the capacity, usual, peak, too much, peak, and clients again
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Seconds of each load
@@ -62,13 +64,13 @@ struct Args {
     #[arg(long)]
     no_traces: bool,
     /// Seconds at the end of three times too much whose requests are not timed: twice `QUEUE_TIMEOUT_MS` and a little more, so that
-    /// each that is timed has its answer while the load goes on
+    /// each that is timed has its answer while the load goes on. The peaks last as long
     #[arg(long, default_value_t = 11.0)]
     untimed: f64,
     /// Fail if the median of good answers a second at three times the peak is less than this part of the peak
     #[arg(long, default_value_t = 0.9)]
     goodput_min: f64,
-    /// Fail if the median p99 of good answers at three times the peak is more than so many times that at 0.8 of it
+    /// Fail if the median p99 of good answers at three times the peak is more than so many times that at 0.8 of the capacity
     #[arg(long, default_value_t = 3.0)]
     latency_ratio_max: f64,
     /// Only report: no bound fails
@@ -123,22 +125,29 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     let clients = Load::get(server.api, &ground.task_path, Some(&token), CLIENTS);
     clients.run(Duration::from_secs(1)).await?;
     let mut rounds = Rounds::default();
+    let mut without_capacity = 0;
     for _ in 0..args.rounds {
         // Each round's loads follow from its own figures: what else the machine does changes from round to round, and within one.
-        let before = server.cpu()?;
-        let waiting = clients.run(duration).await?;
-        rounds.micros_of_clients.push((server.cpu()? - before).as_secs_f64() * 1e6 / waiting.answered as f64);
-        let per_second = waiting.per_second();
-        rounds.clients.push(per_second);
-        let capacity = bench.capacity(per_second).await?;
-        let mut usual = bench.open_loop(capacity * USUAL, Duration::ZERO).await?;
-        let a_little = per_second * A_LITTLE_TOO_MUCH;
-        let before = bench.open_loop(a_little, Duration::ZERO).await?;
-        let mut excess = bench.open_loop(before.good_per_second() * TOO_MUCH, untimed).await?;
-        let after = bench.open_loop(a_little, Duration::ZERO).await?;
-        rounds.capacity.push(capacity);
-        rounds.add([before, after], &mut usual, &mut excess);
+        let first = waiting(&server, &clients, duration).await?;
+        let Some(capacity) = bench.capacity(first.per_second).await? else {
+            without_capacity += 1;
+            continue;
+        };
+        let usual = bench.open_loop(capacity * USUAL, Duration::ZERO).await?;
+        let a_little = first.per_second * A_LITTLE_TOO_MUCH;
+        let before = bench.open_loop(a_little, untimed).await?;
+        let excess = bench.open_loop(before.good_per_second() * TOO_MUCH, untimed).await?;
+        let after = bench.open_loop(a_little, untimed).await?;
+        let last = waiting(&server, &clients, duration).await?;
+        rounds.add(Round { clients: [first, last], capacity, usual, peaks: [before, after], excess });
     }
+    if without_capacity > 0 {
+        println!(
+            "{without_capacity} rounds are left out: not even {} of what the clients get was answered in full",
+            TRIED[TRIED.len() - 1]
+        );
+    }
+    ensure!(!rounds.peak.is_empty(), "no round is left");
     println!("{}; service on {} of a processor, {} rounds of {} s", machine(), args.cpus, args.rounds, args.seconds);
     println!("GET /api/v1/tasks/{{id}} on PostgreSQL; the generator has {} connections\n", args.connections);
     let (goodput, latency) = rounds.print();
@@ -180,16 +189,44 @@ impl Bench<'_> {
         Ok(Loaded { outcome, seconds: duration.as_secs_f64(), micros })
     }
 
-    /// The first of the tried loads that is answered in full, in requests a second.
-    async fn capacity(&self, clients: f64) -> anyhow::Result<f64> {
+    /// The first of the tried loads that is answered in full, in requests a second. `None` where none is.
+    async fn capacity(&self, clients: f64) -> anyhow::Result<Option<f64>> {
         for part in TRIED {
-            let tried = self.open_loop(clients * part, Duration::ZERO).await?.outcome;
-            if tried.in_time as f64 >= tried.offered as f64 * IN_FULL {
-                return Ok(clients * part);
+            let rate = clients * part;
+            let tried = self.open_loop(rate, IN_TIME).await?.outcome;
+            let in_time = tried.micros.iter().filter(|micros| u128::from(**micros) <= IN_TIME.as_micros()).count();
+            if in_time as f64 >= rate * self.duration.as_secs_f64() * IN_FULL {
+                return Ok(Some(rate));
             }
         }
-        bail!("no load is answered in full, not even {} of what {CLIENTS} clients get", TRIED[TRIED.len() - 1]);
+        Ok(None)
     }
+}
+
+/// What clients get that wait for their answers.
+struct Waiting {
+    per_second: f64,
+    /// Of the service's processor time, for each answer.
+    micros: f64,
+}
+
+async fn waiting(server: &Server, clients: &Load, duration: Duration) -> anyhow::Result<Waiting> {
+    let before = server.cpu()?;
+    let load = clients.run(duration).await?;
+    let micros = (server.cpu()? - before).as_secs_f64() * 1e6 / load.answered as f64;
+    Ok(Waiting { per_second: load.per_second(), micros })
+}
+
+struct Round {
+    clients: [Waiting; 2],
+    capacity: f64,
+    usual: Loaded,
+    peaks: [Loaded; 2],
+    excess: Loaded,
+}
+
+fn mean<T>(two: &[T; 2], of: impl Fn(&T) -> f64) -> f64 {
+    two.iter().map(of).sum::<f64>() / 2.0
 }
 
 impl Loaded {
@@ -199,16 +236,18 @@ impl Loaded {
 }
 
 impl Rounds {
-    /// To be called when the round's clients are noted.
-    fn add(&mut self, peaks: [Loaded; 2], usual: &mut Loaded, excess: &mut Loaded) {
+    fn add(&mut self, round: Round) {
+        let Round { clients, capacity, mut usual, peaks, mut excess } = round;
         let goodput = excess.good_per_second();
-        let mean = |of: fn(&Loaded) -> f64| peaks.iter().map(of).sum::<f64>() / peaks.len() as f64;
-        let peak = mean(Loaded::good_per_second);
+        let (peak, of_clients) = (mean(&peaks, Loaded::good_per_second), mean(&clients, |clients| clients.per_second));
+        self.clients.push(of_clients);
+        self.micros_of_clients.push(mean(&clients, |clients| clients.micros));
+        self.goodput_to_clients.push(goodput / of_clients);
+        self.capacity.push(capacity);
         self.peak.push(peak);
-        self.micros_at_peak.push(mean(|peak| peak.micros));
+        self.micros_at_peak.push(mean(&peaks, |peak| peak.micros));
         self.micros_at_usual.push(usual.micros);
         self.micros_in_excess.push(excess.micros);
-        self.goodput_to_clients.extend(self.clients.last().map(|clients| goodput / clients));
         let (usual, excess) = (&mut usual.outcome, &mut excess.outcome);
         let offered = excess.offered as f64;
         let ms = |micros: &mut Vec<u32>, share| f64::from(percentile(micros, share)) / 1000.0;

@@ -152,7 +152,13 @@ async fn a_table_with_tasks_is_not_written_anew_and_has_the_same_words() {
     let Storage::Postgres(database) = &ground.storage else { unreachable!("it was made so") };
     report(migrate(&ground, &["up"])).await;
     let (cheaper, _) = words_column(database);
-    report(migrate(&ground, &["down"])).await;
+    loop {
+        let [changed, ..] = report(migrate(&ground, &["down"])).await;
+        assert_ne!(changed, "none", "the migration is gone");
+        if changed.replace('-', "").starts_with("20261128000000") {
+            break;
+        }
+    }
     let (as_it_was, _) = words_column(database);
     assert!(cheaper.contains("regexp_replace") && as_it_was.contains("translate"), "{cheaper}\n{as_it_was}");
 
@@ -164,7 +170,7 @@ async fn a_table_with_tasks_is_not_written_anew_and_has_the_same_words() {
     assert_eq!(words_column(database), before, "it was written anew");
     assert_eq!(titles(&ann, "q=prod").await, ["deploy/prod"]);
 
-    // All of ASCII that a text may have, and letters of two bytes: each character often beside each other.
+    // Printable ASCII and letters of two bytes, each mark beside many others.
     let random =
         "(SELECT string_agg(chr(32 + floor(random() * 300)::int), '') FROM generate_series(1, 60 + number * 0))";
     let texts =
