@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::{HeaderName, header};
-use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::model::{Priority, Status};
@@ -16,7 +15,7 @@ use crate::http::query::Parameters;
 use crate::store::tasks::{Direction, Filter, Key, Listed, Order, Sort};
 
 /// A page of tasks.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 pub struct TaskPage {
     /// In the order asked for.
     #[schema(value_type = Vec<super::model::Task>)]
@@ -170,7 +169,8 @@ pub async fn list_tasks(
     let scope = parameters.scope(user_id, "tasks");
     let after = parameters.get("cursor").map(|cursor| state.cursors.open(scope, cursor)).transpose()?;
     let (items, more) = state.db.list_tasks(user_id, &filter, order, after, limit).await?;
-    let next_cursor = items.last().filter(|_| more).map(|last| state.cursors.seal(scope, Key::of(last, order.sort)));
+    let last = items.last().filter(|_| more);
+    let next_cursor = last.map(|last| state.cursors.seal(scope, Key::of(last, order.sort)));
     let link = next_cursor.as_ref().map(|cursor| {
         let target = format!("</api/v1/tasks?{}>; rel=\"next\"", parameters.with_cursor(cursor));
         [(header::LINK, target)]

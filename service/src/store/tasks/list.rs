@@ -6,6 +6,8 @@
 //! first one costs: the key of the last row is compared as a row value, `(created_at, id) < (?, ?)`.
 
 mod common;
+mod listed;
+mod postgres;
 mod sqlite;
 
 use diesel::sql_types::BigInt;
@@ -14,10 +16,10 @@ use uuid::Uuid;
 
 use super::super::statement::{Bind, Statement};
 use super::super::types::{Id, Instant, Labels};
-use super::cache::CachedTask;
 use super::{TaskRow, columns};
-use crate::store::{Db, Operation, StoreError};
-use crate::tasks::model::{Priority, Status, Task};
+use crate::store::{Backend, Db, StoreError};
+use crate::tasks::model::{Priority, Status};
+pub use listed::{Listed, Place, WrittenTasks};
 use sqlite::PAGE_HERE_MAX;
 
 /// What a page is ordered by. Ties are broken by id.
@@ -90,15 +92,16 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of `task` in an order.
-    pub fn of(task: &Task, sort: Sort) -> Key {
+    /// The key of a task in an order.
+    pub fn of(task: impl Into<Place>, sort: Sort) -> Key {
+        let Place { id, priority, due_at, created_at, updated_at } = task.into();
         let (first, second) = match sort {
-            Sort::CreatedAt => (task.created_at.as_microsecond(), 0),
-            Sort::UpdatedAt => (task.updated_at.as_microsecond(), 0),
-            Sort::DueAt => (task.due_at.map_or(NO_DUE_MICROS, Timestamp::as_microsecond), 0),
-            Sort::Priority => (task.priority.rank().into(), task.created_at.as_microsecond()),
+            Sort::CreatedAt => (created_at.as_microsecond(), 0),
+            Sort::UpdatedAt => (updated_at.as_microsecond(), 0),
+            Sort::DueAt => (due_at.map_or(NO_DUE_MICROS, Timestamp::as_microsecond), 0),
+            Sort::Priority => (priority.rank().into(), created_at.as_microsecond()),
         };
-        Key { first, second, id: task.id }
+        Key { first, second, id }
     }
 
     /// The key as binds, or `None` when it cannot be a row's: a forged cursor would be needed.
@@ -400,60 +403,6 @@ fn ordering(order: Order, filter: &Filter, prefix: &str) -> String {
     columns.join(", ")
 }
 
-/// The tasks of a page.
-#[derive(Debug)]
-pub enum Listed {
-    /// As the database gave them.
-    Read(Vec<Task>),
-    /// Out of SQLite's cache, or as they went into it.
-    Cached(Vec<CachedTask>),
-}
-
-impl Listed {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Listed::Read(tasks) => tasks.len(),
-            Listed::Cached(tasks) => tasks.len(),
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The last of them.
-    pub fn last(&self) -> Option<&Task> {
-        match self {
-            Listed::Read(tasks) => tasks.last(),
-            Listed::Cached(tasks) => tasks.last().map(CachedTask::as_ref),
-        }
-    }
-
-    fn truncate(&mut self, limit: usize) {
-        match self {
-            Listed::Read(tasks) => tasks.truncate(limit),
-            Listed::Cached(tasks) => tasks.truncate(limit),
-        }
-    }
-}
-
-impl From<Vec<Task>> for Listed {
-    fn from(tasks: Vec<Task>) -> Self {
-        Listed::Read(tasks)
-    }
-}
-
-impl serde::Serialize for Listed {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Listed::Read(tasks) => serializer.collect_seq(tasks),
-            Listed::Cached(tasks) => serializer.collect_seq(tasks.iter().map(CachedTask::as_ref)),
-        }
-    }
-}
-
 impl Db {
     /// Up to `limit` tasks that `user_id` may see, behind `after`, and whether more follow.
     pub async fn list_tasks(
@@ -465,15 +414,15 @@ impl Db {
         limit: usize,
     ) -> Result<(Listed, bool), StoreError> {
         let impossible = || StoreError::Internal("a cursor of ours holds a key that no row can have".into());
-        let mut tasks = if self.is_sqlite() {
-            self.sqlite_list(user_id, filter, order, after, limit).await?.ok_or_else(impossible)?
-        } else {
+        if let Backend::Postgres(connections) = &self.backend {
             let page = statement(false, user_id, filter, order, after, limit).ok_or_else(impossible)?;
-            Listed::Read(self.read::<TaskRow, Task>(Operation::TaskList, page).await?)
-        };
+            let (tasks, more) = self.postgres_list(connections, page, limit).await?;
+            return Ok((Listed::Written(tasks), more));
+        }
+        let mut tasks = self.sqlite_list(user_id, filter, order, after, limit).await?.ok_or_else(impossible)?;
         let more = tasks.len() > limit;
         tasks.truncate(limit);
-        Ok((tasks, more))
+        Ok((Listed::Cached(tasks), more))
     }
 }
 

@@ -27,7 +27,7 @@ pub use activity::ActivityRow;
 pub use batch::{BatchDone, BatchItem, BatchResult};
 pub use cache::CachedTask;
 pub use create::Created;
-pub use list::{Direction, Filter, Key, Listed, Order, Sort};
+pub use list::{Direction, Filter, Key, Listed, Order, Place, Sort, WrittenTasks};
 
 /// The columns of a [`Task`], in its order, each behind `$prefix`.
 macro_rules! columns {

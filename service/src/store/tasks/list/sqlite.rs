@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::cache::{CachedTask, Look, Seen, TaskCache};
 use super::super::{TaskRow, columns};
-use super::{Filter, Key, Listed, Order, SeenRow, common, merged, statement};
+use super::{Filter, Key, Order, SeenRow, common, merged, statement};
 use crate::store::statement::{Statement, binds};
 use crate::store::types::Id;
 use crate::store::{Backend, Db, Operation, StoreError};
@@ -80,7 +80,7 @@ impl Db {
         order: Order,
         after: Option<Key>,
         limit: usize,
-    ) -> Result<Option<Listed>, StoreError> {
+    ) -> Result<Option<Vec<CachedTask>>, StoreError> {
         let Backend::Sqlite { tasks: cache, .. } = &self.backend else {
             return Err(StoreError::Internal("a list for SQLite on PostgreSQL".into()));
         };
@@ -96,8 +96,7 @@ impl Db {
         };
         let is_search = filter.words.is_some() && filter.numbers() == (0, 1);
         if limit > PAGE_HERE_MAX || !(is_search || filter.is_delivered_by_an_index()) {
-            let tasks = self.sqlite_read(Operation::TaskList, elsewhere).await?;
-            return Ok(tasks.map(Listed::Cached));
+            return self.sqlite_read(Operation::TaskList, elsewhere).await;
         }
         let here = |connection: &mut SqliteConnection| {
             let projects = match filter.project_id {
@@ -116,7 +115,6 @@ impl Db {
             Ok(common::look_through(connection, words, limit + 1, order, after, rows)?.map(Some))
         };
         let here = |connection: &mut SqliteConnection| connection.transaction(|connection| here(connection));
-        let tasks = self.sqlite_read_here(Operation::TaskList, here, elsewhere).await?;
-        Ok(tasks.map(Listed::Cached))
+        self.sqlite_read_here(Operation::TaskList, here, elsewhere).await
     }
 }
