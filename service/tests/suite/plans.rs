@@ -7,6 +7,7 @@
 mod explain;
 mod grammar;
 mod report;
+mod writes;
 
 use service::clock::Clock;
 use service::http::cursor::Scope;

@@ -24,19 +24,24 @@ pub(crate) struct DeleteTask {
     pub(crate) now: Timestamp,
 }
 
-const POSTGRES: &str = "WITH RECURSIVE target AS (\
+/// What is in the tree is living: its lock keeps others from deleting meanwhile.
+const POSTGRES: &str = concat!(
+    "WITH RECURSIVE target AS (\
        SELECT t.id, t.version, m.role FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $2 \
        WHERE t.id = $1 AND t.deleted_at IS NULL FOR NO KEY UPDATE OF t\
      ), tree (id) AS (\
        SELECT target.id FROM target WHERE target.role <> 'viewer' AND ($4::bigint[] IS NULL OR target.version = ANY ($4)) \
-       UNION ALL SELECT c.id FROM tree JOIN tasks c ON c.parent_id = tree.id WHERE c.deleted_at IS NULL\
+       UNION ALL SELECT c.id FROM tree ",
+    tree::subtasks!("tree"),
+    " WHERE c.deleted_at IS NULL\
      ), gone AS (\
        UPDATE tasks t SET deleted_at = $3, updated_at = greatest($3, t.updated_at), version = t.version + 1 \
-       FROM tree WHERE t.id = tree.id AND t.deleted_at IS NULL RETURNING t.id\
+       WHERE t.id = ANY (ARRAY (SELECT tree.id FROM tree)) RETURNING t.id\
      ), logged AS (\
        INSERT INTO task_activity (task_id, id, actor_id, action, changes, created_at) \
        SELECT gone.id, $5, $2, 'deleted', '{}', $3 FROM gone\
-     ) SELECT target.role, target.version FROM target";
+     ) SELECT target.role, target.version FROM target"
+);
 
 const SQLITE: &str = "WITH RECURSIVE tree (id) AS (\
        SELECT ? UNION ALL SELECT c.id FROM tree JOIN tasks c ON c.parent_id = tree.id WHERE c.deleted_at IS NULL\

@@ -25,30 +25,36 @@ struct EraseTask {
 /// Subtasks that were in the trash before go too: without their parent they would come back in another place than they left.
 /// `UNION`, so that no knot of parents could make it run for ever.
 macro_rules! tree {
+    ($id:literal, $subtasks:expr) => {
+        concat!("tree (id) AS (SELECT ", $id, " UNION SELECT c.id FROM tree ", $subtasks, ")")
+    };
     ($id:literal) => {
-        concat!("tree (id) AS (SELECT ", $id, " UNION SELECT c.id FROM tree JOIN tasks c ON c.parent_id = tree.id)")
+        tree!($id, "JOIN tasks c ON c.parent_id = tree.id")
     };
 }
 
 /// Looks and locks. What is deleted next must see what others wrote while this waited for them: an entry of the activity
 /// that it did not see would stay for ever. So the delete is a statement of its own, with a snapshot of its own.
-const POSTGRES_LOCK: &str = "WITH RECURSIVE target AS (\
+const POSTGRES_LOCK: &str = concat!(
+    "WITH RECURSIVE target AS (\
        SELECT t.id, t.version, m.role FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $2 \
        WHERE t.id = $1 FOR UPDATE OF t\
      ), tree (id) AS (\
        SELECT target.id FROM target WHERE target.role <> 'viewer' AND ($3::bigint[] IS NULL OR target.version = ANY ($3)) \
-       UNION SELECT c.id FROM tree JOIN tasks c ON c.parent_id = tree.id\
-     ), locked AS (\
-       SELECT t.id FROM tasks t JOIN tree ON tree.id = t.id ORDER BY t.id FOR UPDATE OF t\
-     ) SELECT target.role, target.version, (SELECT count(*) FROM locked) FROM target";
+       UNION SELECT c.id FROM tree ",
+    tree::subtasks!("tree"),
+    "), locked AS (\
+       SELECT t.id FROM tasks t WHERE t.id = ANY (ARRAY (SELECT tree.id FROM tree)) ORDER BY t.id FOR UPDATE OF t\
+     ) SELECT target.role, target.version, (SELECT count(*) FROM locked) FROM target"
+);
 
 const POSTGRES_DELETE: &str = concat!(
     "WITH RECURSIVE ",
-    tree!("$1::uuid"),
+    tree!("$1::uuid", tree::subtasks!("tree")),
     ", logs AS (\
-       DELETE FROM task_activity a USING tree WHERE a.task_id = tree.id\
+       DELETE FROM task_activity a WHERE a.task_id = ANY (ARRAY (SELECT tree.id FROM tree))\
      ), gone AS (\
-       DELETE FROM tasks t USING tree WHERE t.id = tree.id RETURNING t.id\
+       DELETE FROM tasks t WHERE t.id = ANY (ARRAY (SELECT tree.id FROM tree)) RETURNING t.id\
      ) SELECT count(*) FROM gone"
 );
 

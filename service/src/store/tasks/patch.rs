@@ -38,7 +38,7 @@ fn text(parent: bool) -> String {
             format!(
                 "(SELECT d.depth FROM ({path}) d) AS depth, (SELECT d.cycle FROM ({path}) d) AS cycle, ({height}) AS height",
                 path = tree::path_sql("$13", "old.project_id", "$1"),
-                height = tree::height_sql("$1"),
+                height = tree::height_sql(false, "$1"),
             ),
             "c.depth IS NOT NULL AND NOT c.cycle AND c.depth + c.height <= 5",
         ),

@@ -26,10 +26,12 @@ const POSTGRES: &str = concat!(
      ), tree (id, deleted_at) AS (\
        SELECT target.id, target.deleted_at FROM target \
        WHERE target.role <> 'viewer' AND target.parent_ok AND target.deleted_at IS NOT NULL AND $5 \
-       UNION ALL SELECT c.id, c.deleted_at FROM tree JOIN tasks c ON c.parent_id = tree.id WHERE c.deleted_at = tree.deleted_at\
+       UNION ALL SELECT c.id, c.deleted_at FROM tree ",
+    tree::subtasks!("tree"),
+    " WHERE c.deleted_at = tree.deleted_at\
      ), back AS (\
        UPDATE tasks t SET deleted_at = NULL, updated_at = greatest($3, t.updated_at), version = t.version + 1 \
-       FROM tree WHERE t.id = tree.id RETURNING ",
+       WHERE t.id = ANY (ARRAY (SELECT tree.id FROM tree)) RETURNING ",
     columns!("t."),
     "), logged AS (\
        INSERT INTO task_activity (task_id, id, actor_id, action, changes, created_at) \
@@ -58,13 +60,14 @@ fn judge(role: Role, deleted: bool, parent_ok: bool, fits: bool) -> Result<bool,
     }
 }
 
-/// Whether the tree that would come back fits under its parent, which may have moved down meanwhile. Both backends.
-fn fits(id: Uuid) -> Statement<(Bool,)> {
+/// Whether the tree that would come back fits under its parent, which may have moved down meanwhile.
+fn fits(sqlite: bool, id: Uuid) -> Statement<(Bool,)> {
+    let subtasks = if sqlite { "JOIN tasks c ON c.parent_id = down.id" } else { tree::subtasks!("down") };
     Statement::new(
         format!(
             "WITH RECURSIVE down (id, deleted_at, height) AS (\
                SELECT t.id, t.deleted_at, 1 FROM tasks t WHERE t.id = ? \
-               UNION ALL SELECT c.id, c.deleted_at, down.height + 1 FROM down JOIN tasks c ON c.parent_id = down.id \
+               UNION ALL SELECT c.id, c.deleted_at, down.height + 1 FROM down {subtasks} \
                  WHERE c.deleted_at = down.deleted_at AND down.height < 6\
              ), up (parent_id, depth) AS (\
                SELECT t.parent_id, 0 FROM tasks t WHERE t.id = ? \
@@ -84,7 +87,7 @@ fn run_sqlite(
     let target = Statement::<(Text, Nullable<Instant>, Bool)>::new(TARGET, binds![user_id, id]);
     let target: Vec<(Role, Option<Timestamp>, bool)> = diesel::RunQueryDsl::load(target, connection)?;
     let Some((role, deleted_at, parent_ok)) = target.into_iter().next() else { return Ok(Err(Refusal::NotFound)) };
-    let fits: Vec<(bool,)> = diesel::RunQueryDsl::load(fits(id), connection)?;
+    let fits: Vec<(bool,)> = diesel::RunQueryDsl::load(fits(true, id), connection)?;
     match judge(role, deleted_at.is_some(), parent_ok, fits == [(true,)]) {
         Err(refusal) => return Ok(Err(refusal)),
         Ok(false) => {}
@@ -110,7 +113,7 @@ async fn run_postgres(
     use diesel_async::RunQueryDsl as _;
     // No parent of this task moves between the look at the depth and the restore.
     let _: Vec<(bool,)> = tree::lock(id).load(connection).await?;
-    let fits: Vec<(bool,)> = fits(id).load(connection).await?;
+    let fits: Vec<(bool,)> = fits(false, id).load(connection).await?;
     let fits = fits == [(true,)];
     let restore = Statement::<RestoreRow>::numbered(POSTGRES, binds![id, user_id, now, Uuid::now_v7(), fits]);
     let rows: Vec<(Role, bool, bool, Option<Task>)> = restore.load(connection).await?;

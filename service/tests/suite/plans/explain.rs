@@ -76,15 +76,15 @@ pub struct Plan {
 impl Plan {
     fn read(explained: &Value) -> Self {
         let mut plan = Plan { json: explained.to_string(), ..Plan::default() };
-        let root = &explained["Plan"];
-        plan.buffers = number(root, "Shared Hit Blocks") + number(root, "Shared Read Blocks");
-        plan.visit(root);
+        plan.visit(&explained["Plan"]);
         plan
     }
 
     fn visit(&mut self, node: &Value) {
         let text = |name: &str| node[name].as_str().unwrap_or_default();
         let loops = number(node, "Actual Loops");
+        // Those of a node are those below it too, but for what a `WITH` wrote.
+        self.buffers = self.buffers.max(number(node, "Shared Hit Blocks") + number(node, "Shared Read Blocks"));
         if let Some(index) = node["Index Name"].as_str().filter(|index| index.starts_with("tasks")) {
             self.indexes.insert(index.trim_start_matches("tasks_").to_owned());
             self.rows += number(node, "Actual Rows") * loops;

@@ -1,0 +1,103 @@
+//! What each write costs on PostgreSQL, by the plans that really ran, also where nothing is known of the tables: that is so
+//! before their first `ANALYZE`, and after an upgrade that keeps no statistics.
+
+use serde_json::{Value, json};
+use service::clock::Clock;
+
+use super::explain::{Log, Plan};
+use super::{EXECUTIONS, connect};
+use crate::harness::app::Storage;
+use crate::harness::client::{Call, User};
+use crate::harness::postgres::{Options, Private, migrated};
+use crate::harness::reply::Reply;
+use crate::harness::{Backend, TestApp};
+
+/// Tasks that lie there. A statement that looks at all of them, or at all in the trash, is over the bounds.
+const TASKS: u64 = 20_000;
+/// Pages and rows that a write of three tasks may look at. A task is in fifteen indexes; the most that was seen is 111 and 20.
+const BUFFERS_MAX: u64 = 150;
+const ROWS_MAX: u64 = 30;
+
+const SEED: &str = "INSERT INTO tasks (id, project_id, title, status, priority, labels, created_by, created_at, updated_at, version, deleted_at) \
+    SELECT gen_random_uuid(), '{project}', 'Task ' || n, 'todo', 1, '{}', '{user}', at, at, 1, CASE WHEN n % 10 = 0 THEN at END \
+    FROM generate_series(1, {tasks}) n, LATERAL (SELECT timestamptz '2026-11-01Z' + n * interval '1 second' AS at) t; \
+    UPDATE tasks t SET parent_id = p.id FROM tasks p \
+    WHERE t.version = 1 AND extract(epoch FROM t.created_at)::bigint % 10 = 3 AND p.created_at = t.created_at - interval '2 seconds'";
+
+struct World {
+    log: Log,
+    user: User,
+    /// What was asked, and a plan that ran for it.
+    plans: Vec<(&'static str, Plan)>,
+}
+
+impl World {
+    /// Asks, and keeps what its statements cost.
+    async fn asks(&mut self, what: &'static str, status: u16, call: Call) -> Reply {
+        let reply = call.await.expect(status);
+        self.plans.extend(self.log.plans("").into_iter().map(|plan| (what, plan)));
+        reply
+    }
+
+    /// A task's life, with subtasks.
+    async fn lives(&mut self) {
+        let user = self.user.clone();
+        let parent = self.asks("create", 201, user.post("tasks", json!({"title": "parent"}))).await;
+        let id = parent.text_at("/id");
+        let under = json!({"title": "child", "parent_id": id});
+        let child = self.asks("create a subtask", 201, user.post("tasks", under)).await;
+        let other = self.asks("create", 201, user.post("tasks", json!({"title": "other"}))).await;
+        let [child, other] = [child, other].map(|task| task.text_at("/id"));
+        let path = format!("tasks/{id}");
+        self.asks("get", 200, user.get(&path)).await;
+        self.asks("change", 200, user.patch(&format!("tasks/{child}"), json!({"title": "another"}))).await;
+        self.asks("move", 200, user.patch(&format!("tasks/{other}"), json!({"parent_id": id}))).await;
+        self.asks("delete", 204, user.delete(&path)).await;
+        self.asks("restore", 200, user.post(&format!("{path}/restore"), Value::Null)).await;
+        let operations = json!([
+            {"op": "update", "id": child, "patch": {"status": "done"}},
+            {"op": "update", "id": other, "patch": {"parent_id": child}},
+            {"op": "delete", "id": child},
+        ]);
+        self.asks("batch", 200, user.post("tasks/batch", json!({"atomic": true, "operations": operations}))).await;
+        self.asks("activity", 200, user.get(&format!("{path}/activity"))).await;
+        self.asks("erase", 204, user.delete(&format!("{path}?permanent=true"))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_costs_what_it_changes_whether_or_not_anything_is_known_of_the_tables() {
+    let settings = ["autovacuum = off", "synchronous_commit = off", "jit = off"];
+    let Some(cluster) = Private::start(Options { settings: settings.map(str::to_owned).into(), tls: None }) else {
+        return;
+    };
+    let database = migrated(&cluster).await;
+    let log = Log::of(&cluster, &database);
+    let sql = connect(&database.url).await;
+    let app = TestApp::builder(Backend::Postgres)
+        .storage(Storage::Postgres(database))
+        .clock(Clock::manual("2026-11-20T12:00:00Z".parse().expect("a time"))) // the token stays good
+        .config(|config| config.database.pool_size = 1)
+        .spawn()
+        .await;
+    let user = app.register("writer").await;
+    let project = user.personal_project_id.clone();
+    let seed = SEED.replace("{project}", &project).replace("{user}", &user.id).replace("{tasks}", &TASKS.to_string());
+    sql.batch_execute("SET auto_explain.log_min_duration = -1").await.expect("a setting");
+    sql.batch_execute(&seed).await.expect("the seed");
+    let mut world = World { log, user, plans: Vec::new() };
+    world.log.plans("");
+    let mut broken = Vec::new();
+    for known in ["nothing is known", "all is known"] {
+        for _ in 0..EXECUTIONS {
+            world.lives().await;
+        }
+        for (what, plan) in world.plans.drain(..) {
+            if plan.buffers > BUFFERS_MAX || plan.rows > ROWS_MAX || plan.sequential {
+                broken.push(format!("{what}, {known}: {} pages, {} rows: {}", plan.buffers, plan.rows, plan.json));
+            }
+        }
+        sql.batch_execute("VACUUM ANALYZE").await.expect("vacuum");
+    }
+    assert!(broken.is_empty(), "{} statements look at too much; the first:\n{}", broken.len(), broken[0]);
+}
