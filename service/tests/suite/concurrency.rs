@@ -193,6 +193,25 @@ on_both_backends! {
         assert!(versions.iter().all(|task| task["version"] == 31), "{versions:?}");
     }
 
+    async fn batches_that_lift_tasks_out_of_their_trees_do_not_wait_for_each_other_in_a_circle(app: TestApp) {
+        let ann = app.register("ann").await;
+        for _ in 0..5 {
+            let [_, second, _] = chain(&ann, "t").await;
+            let [_, other, _] = chain(&ann, "other").await;
+            let lift = |task: &Value, and: &Value| {
+                let operations = json!([
+                    {"op": "update", "id": task["id"], "patch": {"parent_id": null}},
+                    {"op": "update", "id": and["id"], "patch": {"title": "seen"}},
+                ]);
+                ann.post("tasks/batch", json!({"operations": operations, "atomic": true}))
+            };
+            let batches = (0..8).map(|at| if at % 2 == 0 { lift(&second, &other) } else { lift(&other, &second) });
+            let replies = join_all(batches.map(IntoFuture::into_future)).await;
+            assert_eq!(count(&replies, &[200]), HashMap::from([(200, 8)]));
+        }
+        check_forest(&ann).await;
+    }
+
     async fn a_batch_and_single_writes_in_its_tree_all_succeed(app: TestApp) {
         let ann = app.register("ann").await;
         for _ in 0..5 {

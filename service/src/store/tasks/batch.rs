@@ -39,6 +39,15 @@ impl BatchItem {
         }
     }
 
+    /// Whether it changes the form of a tree, for which it takes the whole lock.
+    fn reshapes(&self) -> bool {
+        match self {
+            BatchItem::Create(new) => new.parent_id.is_some(),
+            BatchItem::Update(_, patch, _) => patch.parent_id.as_set().is_some(),
+            BatchItem::Delete(..) => true,
+        }
+    }
+
     /// The task under which it puts another.
     fn parent(&self) -> Option<Uuid> {
         match self {
@@ -94,7 +103,7 @@ impl Batch {
     async fn lock(&self, connection: &mut AsyncPgConnection) -> QueryResult<()> {
         let changed: Vec<Uuid> = self.items.iter().filter_map(BatchItem::changes).collect();
         let parents: Vec<Uuid> = self.items.iter().filter_map(BatchItem::parent).collect();
-        let whole = !parents.is_empty() || self.items.iter().any(|item| matches!(item, BatchItem::Delete(..)));
+        let whole = self.items.iter().any(BatchItem::reshapes);
         let all = [changed.as_slice(), parents.as_slice()].concat();
         if !all.is_empty() {
             let trees = tree::lock_all(self.user_id, &all, whole);
