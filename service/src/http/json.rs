@@ -26,7 +26,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// What writes itself as JSON; what it writes is what its `Serialize` would.
+/// What writes itself as JSON; what it writes is what `serde_json` would.
 pub trait WriteJson {
     /// About how long that is, in bytes.
     fn bytes_hint(&self) -> usize;

@@ -3,7 +3,7 @@
 //! A read is one [`Statement`] that runs on either backend, but for a list on SQLite, which may be a few. A write that PostgreSQL
 //! can make in one statement (a CTE that writes the activity too) stands beside a SQLite twin that makes it in one
 //! transaction. Whatever runs goes through [`Db::read`], [`Db::write`], [`Db::postgres_transaction`], or one of their kin for
-//! SQLite, and so through the probe.
+//! SQLite and for lists, and so through the probe.
 
 mod arrays;
 mod error;

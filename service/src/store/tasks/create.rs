@@ -206,7 +206,7 @@ impl CreateTask {
         connection: &mut AsyncPgConnection,
     ) -> QueryResult<Result<Written, Refusal>> {
         if let Some(parent_id) = self.new.parent_id {
-            let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(tree::lock(parent_id), connection).await?;
+            tree::lock(connection, parent_id).await?;
         }
         Ok(self.outcome(diesel_async::RunQueryDsl::load(self.statement(), connection).await?))
     }

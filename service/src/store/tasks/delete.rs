@@ -24,7 +24,7 @@ pub(crate) struct DeleteTask {
     pub(crate) now: Timestamp,
 }
 
-/// What is in the tree is living: its lock keeps others from deleting meanwhile.
+/// What is in the tree is living, and stays so: whoever else deletes or restores waits for its lock.
 const POSTGRES: &str = concat!(
     "WITH RECURSIVE target AS (\
        SELECT t.id, t.version, m.role FROM tasks t JOIN project_members m ON m.project_id = t.project_id AND m.user_id = $2 \
@@ -81,7 +81,9 @@ impl DeleteTask {
     /// The statements on PostgreSQL, inside the caller's transaction. The lock comes first: a subtask that is made or moved
     /// into the tree meanwhile is either seen by the delete or sees it.
     pub(super) async fn run_postgres(&self, connection: &mut AsyncPgConnection) -> QueryResult<Result<(), Refusal>> {
-        let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(tree::lock(self.id), connection).await?;
+        if !tree::lock(connection, self.id).await? {
+            return Ok(Err(Refusal::NotFound));
+        }
         Ok(self.outcome(diesel_async::RunQueryDsl::load(self.statement(), connection).await?))
     }
 }

@@ -97,7 +97,9 @@ impl Effect for EraseTask {
         use diesel_async::RunQueryDsl as _;
         async move {
             // The lock of the tree comes first, as for the trash: no subtask is made or moved into the tree meanwhile.
-            let _: Vec<(bool,)> = tree::lock(self.id).load(connection).await?;
+            if !tree::lock(connection, self.id).await? {
+                return Ok(End::Rollback(Err(Refusal::NotFound)));
+            }
             let versions = match &self.if_match {
                 IfMatch::Any => None,
                 IfMatch::Versions(versions) => Some(versions.clone()),

@@ -210,8 +210,8 @@ impl PatchTask {
         &self,
         connection: &mut AsyncPgConnection,
     ) -> QueryResult<Result<Written, Refusal>> {
-        if self.patch.parent_id.as_set().is_some() {
-            let _: Vec<(bool,)> = diesel_async::RunQueryDsl::load(tree::lock(self.id), connection).await?;
+        if self.patch.parent_id.as_set().is_some() && !tree::lock(connection, self.id).await? {
+            return Ok(Err(Refusal::NotFound));
         }
         Ok(self.outcome(diesel_async::RunQueryDsl::load(self.statement(), connection).await?))
     }

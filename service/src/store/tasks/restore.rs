@@ -112,7 +112,9 @@ async fn run_postgres(
 ) -> QueryResult<Result<Option<Task>, Refusal>> {
     use diesel_async::RunQueryDsl as _;
     // No parent of this task moves between the look at the depth and the restore.
-    let _: Vec<(bool,)> = tree::lock(id).load(connection).await?;
+    if !tree::lock(connection, id).await? {
+        return Ok(Err(Refusal::NotFound));
+    }
     let fits: Vec<(bool,)> = fits(false, id).load(connection).await?;
     let fits = fits == [(true,)];
     let restore = Statement::<RestoreRow>::numbered(POSTGRES, binds![id, user_id, now, Uuid::now_v7(), fits]);

@@ -1,10 +1,11 @@
 //! The tree of subtasks: how deep a task lies, how high its own tree is, and what a new parent would make of it.
 //!
 //! The depth is not stored, so nothing can go stale; a walk up takes at most five steps. On PostgreSQL, writes that set a
-//! parent, delete or restore take one lock for the project first, since two of them could not see one another.
+//! parent, delete, restore or erase take one lock for the project first, since two of them could not see one another.
 
 use diesel::SqliteConnection;
 use diesel::sql_types::{BigInt, Bool, Nullable};
+use diesel_async::AsyncPgConnection;
 use uuid::Uuid;
 
 use super::super::statement::{Statement, binds};
@@ -86,12 +87,15 @@ pub(super) fn judge_sqlite(
     Ok(judge(depth, cycle, height))
 }
 
-/// Takes the lock of the tree in which `task_id` lies, until the transaction ends. PostgreSQL.
-pub(super) fn lock(task_id: Uuid) -> Statement<(Bool,)> {
-    Statement::numbered(
+/// Takes the lock of the tree in which `task_id` lies, until the transaction ends. `false`: there is no such task, nor a lock; who
+/// went on could meet one that was made meanwhile. PostgreSQL.
+pub(super) async fn lock(connection: &mut AsyncPgConnection, task_id: Uuid) -> diesel::QueryResult<bool> {
+    let lock = Statement::<(Bool,)>::numbered(
         "SELECT pg_advisory_xact_lock(hashtextextended(project_id::text, 0)) IS NOT NULL FROM tasks WHERE id = $1",
         binds![task_id],
-    )
+    );
+    let locked: Vec<(bool,)> = diesel_async::RunQueryDsl::load(lock, connection).await?;
+    Ok(!locked.is_empty())
 }
 
 /// The locks of all trees in which these tasks lie: whole for a batch that changes their form, shared for one that does not.

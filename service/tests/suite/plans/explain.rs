@@ -63,9 +63,9 @@ pub struct Plan {
     pub indexes: BTreeSet<String>,
     /// Rows of `tasks` that were looked at, in an index or in the table, also those that a filter then threw away.
     pub rows: u64,
-    /// Pages that were looked at, in memory or not.
+    /// Pages that were looked at, in memory or not: by the query as a whole, or by what a `WITH` wrote if that were more.
     pub buffers: u64,
-    /// `tasks` was read from end to end.
+    /// `tasks`, or their activity, was read from end to end.
     pub sequential: bool,
     /// It was made for any parameters, not for these.
     pub generic: bool,
@@ -83,14 +83,14 @@ impl Plan {
     fn visit(&mut self, node: &Value) {
         let text = |name: &str| node[name].as_str().unwrap_or_default();
         let loops = number(node, "Actual Loops");
-        // Those of a node are those below it too, but for what a `WITH` wrote.
+        // Those of a node hold those below it, but for what a `WITH` wrote.
         self.buffers = self.buffers.max(number(node, "Shared Hit Blocks") + number(node, "Shared Read Blocks"));
         if let Some(index) = node["Index Name"].as_str().filter(|index| index.starts_with("tasks")) {
             self.indexes.insert(index.trim_start_matches("tasks_").to_owned());
             self.rows += number(node, "Actual Rows") * loops;
         }
+        self.sequential |= text("Relation Name").starts_with("task") && text("Node Type") == "Seq Scan";
         if text("Relation Name") == "tasks" {
-            self.sequential |= text("Node Type") == "Seq Scan";
             self.rows +=
                 (number(node, "Rows Removed by Filter") + number(node, "Rows Removed by Index Recheck")) * loops;
         }
@@ -103,5 +103,6 @@ impl Plan {
 }
 
 fn number(node: &Value, name: &str) -> u64 {
-    node[name].as_u64().unwrap_or(0)
+    // A row in each of two loops out of three are 0.67 rows, from PostgreSQL 18 on.
+    node[name].as_f64().map_or(0, |number| number.ceil() as u64)
 }
