@@ -265,6 +265,15 @@ async fn held(admin: &Api, ann: &User) -> Vec<JoinHandle<Reply>> {
     .await;
     let creates = std::iter::once(first).chain((0..AHEAD_MAX + HELD).map(|_| create(ann, SHORT))).collect();
     eventually("some are held", async || value(admin, "http_server_queued_requests").await >= 1.0).await;
+    // A service that stops reads nothing more from a connection on which it has seen no request.
+    eventually("all have come", async || {
+        let scrape = Scrape::of(admin).await;
+        let tasks = [("http_route", "/api/v1/tasks"), ("http_response_status_code", "201")];
+        let made = scrape.sum("http_server_request_duration_seconds_count", &tasks);
+        let held = scrape.sum("http_server_queued_requests", &[]);
+        made + held + scrape.sum("http_server_active_requests", &[]) >= (1 + AHEAD_MAX + HELD) as f64
+    })
+    .await;
     creates
 }
 
