@@ -24,7 +24,7 @@ use crate::verdict::{Limits, Outcome, Verdict};
 
 /// Requests per second that one core of a generator has to be good for, with starts in time. A debug build, as in CI, is good for
 /// less.
-const FAST: f64 = if cfg!(debug_assertions) { 2_000.0 } else { 5_000.0 };
+const FAST: f64 = if cfg!(debug_assertions) { 1_000.0 } else { 5_000.0 };
 
 /// One server and what has to be said of it.
 struct Case {
@@ -123,6 +123,8 @@ fn cases(slo: &Slo, lengths: &Lengths) -> Vec<Case> {
 pub async fn execute(args: &SelfTestArgs, stop: watch::Receiver<bool>) -> Done {
     let slo = Slo::read(&args.slo).map_err(|error| Refusal::Usage(error.to_string()))?;
     let lengths = Lengths::of(&slo, args.short);
+    // A moment in which the machine is busy with something else is longer than a short case.
+    let attempts = if args.short { 2 * ATTEMPTS_MAX } else { ATTEMPTS_MAX };
     let kept = args.report_dir.clone();
     let folder =
         kept.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("loadtest-{}", uuid::Uuid::now_v7())));
@@ -131,7 +133,7 @@ pub async fn execute(args: &SelfTestArgs, stop: watch::Receiver<bool>) -> Done {
     for case in cases(&slo, &lengths) {
         let mut said = String::new();
         let mut right = false;
-        for attempt in 1..=ATTEMPTS_MAX {
+        for attempt in 1..=attempts {
             if *stop.borrow() {
                 return Err(Refusal::Invalid("stopped".to_owned()));
             }
@@ -143,7 +145,7 @@ pub async fn execute(args: &SelfTestArgs, stop: watch::Receiver<bool>) -> Done {
             if kept.is_some() {
                 report::write(&file, &result, None).map_err(Refusal::Invalid)?;
             }
-            if right || result.verdict != Verdict::Invalid || attempt == ATTEMPTS_MAX {
+            if right || result.verdict != Verdict::Invalid || attempt == attempts {
                 break;
             }
             let mut again = String::new();
