@@ -29,6 +29,34 @@ const DEPTH_MAX: u64 = 150_000;
 const EXECUTIONS: usize = 7;
 const LIMIT: usize = 50;
 
+/// A service with one connection on a server of its own, which nothing but a test analyses.
+struct Ground {
+    app: TestApp,
+    log: Log,
+    /// Its statements are not in the log.
+    sql: Client,
+    /// Dropped last: the others still use it.
+    cluster: Private,
+}
+
+impl Ground {
+    async fn new() -> Option<Self> {
+        let settings = ["autovacuum = off", "synchronous_commit = off", "max_wal_size = 8GB", "jit = off"];
+        let cluster = Private::start(Options { settings: settings.map(str::to_owned).into(), tls: None })?;
+        let database = migrated(&cluster).await;
+        let log = Log::of(&cluster, &database);
+        let sql = connect(&database.url).await;
+        sql.batch_execute("SET auto_explain.log_min_duration = -1").await.expect("a setting");
+        let app = TestApp::builder(Backend::Postgres)
+            .storage(Storage::Postgres(database))
+            .clock(Clock::manual("2026-11-20T12:00:00Z".parse().expect("a time"))) // the token stays good
+            .config(|config| config.database.pool_size = 1)
+            .spawn()
+            .await;
+        Some(Self { app, log, sql, cluster })
+    }
+}
+
 struct World {
     app: TestApp,
     log: Log,
@@ -45,20 +73,9 @@ impl World {
     async fn build() -> Option<Self> {
         let tasks =
             std::env::var("PLAN_TASKS").map_or(TASKS_DEFAULT, |text| text.parse().expect("PLAN_TASKS is a number"));
-        let settings = ["autovacuum = off", "synchronous_commit = off", "max_wal_size = 8GB", "jit = off"];
-        let cluster = Private::start(Options { settings: settings.map(str::to_owned).into(), tls: None })?;
-        let database = migrated(&cluster).await;
-        let log = Log::of(&cluster, &database);
-        let sql = connect(&database.url).await;
-        let app = TestApp::builder(Backend::Postgres)
-            .storage(Storage::Postgres(database))
-            .clock(Clock::manual("2026-11-20T12:00:00Z".parse().expect("a time"))) // the token stays good
-            .config(|config| config.database.pool_size = 1)
-            .spawn()
-            .await;
+        let Ground { app, log, sql, cluster } = Ground::new().await?;
         let user = app.register("reader").await;
         let seed = include_str!("plans/seed.sql").replace("{tasks}", &tasks.to_string()).replace("{user}", &user.id);
-        sql.batch_execute("SET auto_explain.log_min_duration = -1").await.expect("a setting");
         sql.batch_execute(&seed).await.expect("the seed");
         // A sample is as large as the most demanding column wants it, 300 rows for each of these: all rows, so that each run
         // plans with the same statistics. The other columns keep what they have by default.

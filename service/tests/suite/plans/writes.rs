@@ -2,15 +2,11 @@
 //! before their first `ANALYZE`, and after an upgrade that keeps no statistics.
 
 use serde_json::{Value, json};
-use service::clock::Clock;
 
 use super::explain::{Log, Plan};
-use super::{EXECUTIONS, connect};
-use crate::harness::app::Storage;
+use super::{EXECUTIONS, Ground};
 use crate::harness::client::{Call, User};
-use crate::harness::postgres::{Options, Private, migrated};
 use crate::harness::reply::Reply;
-use crate::harness::{Backend, TestApp};
 
 /// Tasks that lie there. A statement that looks at all of them, or at all in the trash, is over the bounds.
 const TASKS: u64 = 20_000;
@@ -72,23 +68,10 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_costs_what_it_changes_whether_or_not_anything_is_known_of_the_tables() {
-    let settings = ["autovacuum = off", "synchronous_commit = off", "jit = off"];
-    let Some(cluster) = Private::start(Options { settings: settings.map(str::to_owned).into(), tls: None }) else {
-        return;
-    };
-    let database = migrated(&cluster).await;
-    let log = Log::of(&cluster, &database);
-    let sql = connect(&database.url).await;
-    let app = TestApp::builder(Backend::Postgres)
-        .storage(Storage::Postgres(database))
-        .clock(Clock::manual("2026-11-20T12:00:00Z".parse().expect("a time"))) // the token stays good
-        .config(|config| config.database.pool_size = 1)
-        .spawn()
-        .await;
+    let Some(Ground { cluster: _cluster, app, log, sql }) = Ground::new().await else { return }; // dropped in reverse
     let user = app.register("writer").await;
     let project = user.personal_project_id.clone();
     let seed = SEED.replace("{project}", &project).replace("{user}", &user.id).replace("{tasks}", &TASKS.to_string());
-    sql.batch_execute("SET auto_explain.log_min_duration = -1").await.expect("a setting");
     sql.batch_execute(&seed).await.expect("the seed");
     let mut world = World { log, user, plans: Vec::new() };
     world.log.plans("");
